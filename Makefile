@@ -1,0 +1,70 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+RUNTIME := .venv/.runtime
+PROJECT := .venv/.project
+DEV := .venv/.dev
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+  --generate-hashes --no-header --no-emit-index-url
+
+.PHONY: help install demo up test check format lock clean system-python system system-tests
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: system-tests $(PROJECT) $(DEV) ## All set-up: system packages, .venv, tools
+
+demo: system $(PROJECT) ## A whole chain on this machine, in under a minute
+	@exec $(BIN)/chainctl demo
+
+up: system $(PROJECT) ## Every process on this machine, until Ctrl-C
+	@exec $(BIN)/chainctl up
+
+test: system-tests $(PROJECT) $(DEV) ## All tests, the fast ones first
+	@exec $(BIN)/python -m pytest
+
+check: system-python $(PROJECT) $(DEV) ## Format, lint, types and import direction
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: system-python $(DEV) ## Format and mend what can be mended
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+lock: system-python $(DEV) ## Choose versions anew and pin them with hashes
+	$(COMPILE) --upgrade pyproject.toml -o requirements.txt
+	$(COMPILE) --upgrade pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+	$(COMPILE) --upgrade --group build -c requirements-dev.txt -o requirements-build.txt
+
+clean: ## Remove what set-up, runs and tools left behind
+	rm -rf .venv run build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# What the machine itself must have; a few milliseconds when it is all there.
+system-python:
+	@deploy/local/setup.sh --python
+system:
+	@deploy/local/setup.sh
+system-tests:
+	@deploy/local/setup.sh --tests
+
+$(RUNTIME): requirements.txt requirements-build.txt | system-python
+	@echo "Installing into .venv with $$(deploy/local/python.sh) ..."
+	@"$$(deploy/local/python.sh)" -m venv .venv
+	@$(PIP) --require-hashes -r requirements-build.txt -r requirements.txt
+	@touch $@
+
+$(PROJECT): pyproject.toml $(RUNTIME)
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): requirements-dev.txt $(RUNTIME)
+	@echo "Installing the tools for tests and checks ..."
+	@$(PIP) --require-hashes -r requirements-dev.txt
+	@touch $@

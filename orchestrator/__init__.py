@@ -1,0 +1,1 @@
+"""Durable session chains on RabbitMQ: rules, ports, adapters and the processes."""

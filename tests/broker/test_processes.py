@@ -1,0 +1,173 @@
+"""Supervising real child processes."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.local import tether
+from orchestrator.local.processes import Exited, ProcessError, Processes
+from tests.broker.local_support import DEAF, OBEDIENT, ended, python
+
+
+async def test_a_started_process_is_ready_and_logs(tmp_path: Path) -> None:
+    """After the start the program has said READY=1, and its output is in its log."""
+    async with Processes(tmp_path) as processes:
+        pid = await processes.start("one", python(OBEDIENT))
+        assert processes.pid("one") == pid
+        assert processes.log("one").read_text() == "here I am\n"
+        assert processes.runs("one")
+
+
+async def test_stop_lets_a_process_finish(tmp_path: Path) -> None:
+    """A stopped process gets SIGTERM, and its own exit code is handed back."""
+    async with Processes(tmp_path) as processes:
+        await processes.start("one", python(OBEDIENT))
+        assert await processes.stop("one") == 7
+        assert not processes.runs("one")
+
+
+async def test_stop_kills_a_process_that_does_not_listen(tmp_path: Path) -> None:
+    """After its time a process that ignores SIGTERM is killed."""
+    async with Processes(tmp_path) as processes:
+        await processes.start("deaf", python(DEAF))
+        assert await processes.stop("deaf", timeout_s=0.1) == -signal.SIGKILL
+
+
+async def test_stop_wakes_a_frozen_process(tmp_path: Path) -> None:
+    """A process that was frozen by SIGSTOP still ends in order."""
+    async with Processes(tmp_path) as processes:
+        await processes.start("one", python(OBEDIENT))
+        processes.signal("one", signal.SIGSTOP)
+        assert await processes.stop("one") == 7
+
+
+async def test_an_early_end_is_an_error_with_the_last_words(tmp_path: Path) -> None:
+    """A program that ends before it is ready is an error that quotes its log."""
+    async with Processes(tmp_path) as processes:
+        with pytest.raises(ProcessError, match=r"exit code 3(?s:.)*no such table"):
+            await processes.start("one", python("print('no such table'); exit(3)"))
+        assert not processes.runs("one")
+        assert processes.exited() == ()
+
+
+async def test_a_missing_program_is_an_error_with_its_name(tmp_path: Path) -> None:
+    """A program that does not exist is named."""
+    async with Processes(tmp_path) as processes:
+        with pytest.raises(ProcessError, match="no-such-program cannot be run"):
+            await processes.start("one", ["no-such-program"])
+
+
+async def test_a_silent_process_is_killed(tmp_path: Path) -> None:
+    """A program that is never ready is an error after its time, and is gone."""
+    async with Processes(tmp_path) as processes:
+        with pytest.raises(
+            ProcessError, match=r"not ready within 0\.2 s; it wrote nothing"
+        ):
+            await processes.start(
+                "mute", python("import signal; signal.pause()"), ready_timeout_s=0.2
+            )
+        assert not processes.runs("mute")
+
+
+async def test_an_unexpected_end_is_reported(tmp_path: Path) -> None:
+    """A process that is killed from outside is reported once, one that we stop is not."""
+    reported: list[Exited] = []
+    async with Processes(tmp_path, on_exit=reported.append) as processes:
+        await processes.start("stopped", python(OBEDIENT))
+        await processes.start("killed", python(OBEDIENT))
+        await processes.stop("stopped")
+        processes.signal("killed", signal.SIGKILL)
+        assert await processes.wait("killed") == -signal.SIGKILL
+    assert [(news.name, news.exit_code) for news in reported] == [("killed", -9)]
+    assert processes.exited() == tuple(reported)
+    assert "killed ended by itself (signal 9)" in str(reported[0])
+    assert "here I am" in str(reported[0])
+
+
+async def test_a_name_is_free_again_after_the_end(tmp_path: Path) -> None:
+    """A running name is refused; after its end the next run adds to the same log."""
+    async with Processes(tmp_path) as processes:
+        await processes.start("one", python(OBEDIENT))
+        with pytest.raises(ProcessError, match="one runs already"):
+            await processes.start("one", python(OBEDIENT))
+        processes.signal("one", signal.SIGKILL)
+        await processes.wait("one")
+        await processes.start("one", python(OBEDIENT))
+        assert processes.log("one").read_text() == "here I am\n" * 2
+
+
+async def test_all_are_stopped_in_reverse_order(tmp_path: Path) -> None:
+    """On leaving, the youngest process ends first, each before the next is told."""
+    async with Processes(tmp_path) as processes:
+        for name in ("broker", "worker", "gateway"):
+            await processes.start(name, python(OBEDIENT), env={"NAME": name})
+    journal = (tmp_path / "journal").read_text()
+    assert journal.split() == ["gateway", "worker", "broker"]
+
+
+async def test_a_process_takes_its_helpers_along(tmp_path: Path) -> None:
+    """What a program started in its own group does not outlive it."""
+    starts_one = f"""
+import subprocess, sys
+helper = subprocess.Popen([sys.executable, "-c", {DEAF!r}])
+print(helper.pid, flush=True)
+"""
+    async with Processes(tmp_path) as processes:
+        # The helper says that it is ready, by the socket that it inherits.
+        await processes.start("one", python(starts_one + "helper.wait()"))
+        helper_pid = int(processes.log("one").read_text())
+        processes.signal("one", signal.SIGKILL)
+        await ended([helper_pid])
+
+
+async def test_a_run_folder_serves_one_run(tmp_path: Path) -> None:
+    """While one run uses the folder, another one is refused and told what to do."""
+    async with Processes(tmp_path):
+        with pytest.raises(ProcessError, match="another run uses"):
+            await Processes(tmp_path).__aenter__()
+    async with Processes(tmp_path):
+        pass  # free again
+
+
+SUPERVISOR = """
+import asyncio, sys
+from pathlib import Path
+from orchestrator.local.processes import Processes
+
+async def main(run_dir: Path, programs: list[str]) -> None:
+    async with Processes(run_dir) as processes:
+        for number, program in enumerate(programs):
+            print(await processes.start(str(number), [sys.executable, "-c", program]))
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main(Path(sys.argv[1]), sys.argv[2:]))
+"""
+
+
+async def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:
+    """After kill -9 of the supervising process its children are gone, even deaf ones."""
+    supervisor = await asyncio.create_subprocess_exec(
+        *python(SUPERVISOR, str(tmp_path), OBEDIENT, DEAF), stdout=subprocess.PIPE
+    )
+    assert supervisor.stdout is not None
+    said = (await supervisor.stdout.readuntil(b"ready")).split()
+    supervisor.kill()
+    await supervisor.wait()
+    await ended(int(pid) for pid in said[:2])
+    assert not (tmp_path / "journal").exists()
+
+
+async def test_a_tether_to_a_dead_process_starts_nothing(tmp_path: Path) -> None:
+    """If the supervisor died before the tether held, the program never runs."""
+    sign_of_life = tmp_path / "ran"
+    nobody = str(2**22 + 1)  # above the highest process id there can be
+    late = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", tether.__file__, nobody, "touch", str(sign_of_life))
+    )
+    assert await late.wait() == 1
+    assert not sign_of_life.exists()

@@ -1,0 +1,1 @@
+"""The processes that consume: decode, decide, act, settle."""
