@@ -1,0 +1,31 @@
+"""What a bridge or callback URL given to a backend holds, sealed.
+
+Such a URL is unguessable, serves one purpose and expires (G7); a result that is POSTed to
+it can be taken in without reading anything (DESIGN §3).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Capability(BaseModel):
+    """The right to report on one step of one generation of one chain.
+
+    `target` is the integrator's `nextSession` URL (kind `bridge`), `validity_s` the
+    lifetime of result JWTs about this step, `expires_at` unix seconds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["bridge", "callback"]
+    chain_id: str
+    step: int
+    generation: int
+    requestor: str
+    session_type: str
+    validity_s: int
+    expires_at: int
+    target: str | None = None
