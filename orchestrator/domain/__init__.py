@@ -1,0 +1,1 @@
+"""The pure rules: no I/O; clock and randomness are passed in."""

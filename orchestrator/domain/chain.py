@@ -1,0 +1,191 @@
+"""The words of a chain: its rows, its states, and the ids derived from them.
+
+Read this first, then `handover.py`, which holds every rule that changes a row.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from schemas.irma import SessionRequest
+from schemas.messages import End
+
+#: A chain's budget (DESIGN §4), both configurable.
+DEFAULT_STEPS_MAX: Final = 20
+DEFAULT_WALL_TIME: Final = timedelta(days=7)
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Slot:
+    """(chain, step, generation): the one place of a session, or of the chain's end."""
+
+    chain_id: str
+    step: int
+    generation: int = 0
+
+    @property
+    def following(self) -> Slot:
+        """The slot of the step after this one."""
+        return replace(self, step=self.step + 1)
+
+    def event_id(self, event_type: str, ordinal: str | int = 0) -> str:
+        """The id of an event of this slot: what happened, so a repeat has the same id.
+
+        Standard Webhooks forbids dots in ids; those of the type become underscores.
+        """
+        kind = re.sub(r"[^a-z]", "_", event_type)
+        return f"{self.chain_id}-{self.step}-{self.generation}-{kind}-{ordinal}"
+
+    def sealed_as(self, field: str) -> str:
+        """The name a sealed column of this slot's row is bound to."""
+        return f"row:{self.chain_id}-{self.step}-{self.generation}-{field}"
+
+
+class ChainState(StrEnum):
+    """`running` until one of the four ends."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class StepState(StrEnum):
+    """States of a row (handover.md, "Who writes what")."""
+
+    OFFERED = "offered"
+    FORWARDED = "forwarded"
+    DETACHED = "detached"
+    STARTING = "starting"
+    LIVE = "live"
+    COMPLETED = "completed"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    FAILED = "failed"
+    #: The slot holds the chain's end instead of a session.
+    END = "end"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nobody has to look at the row any more."""
+        return self in _ENDED
+
+
+_ENDED: Final = frozenset(
+    {
+        StepState.FINISHED,
+        StepState.CANCELLED,
+        StepState.EXPIRED,
+        StepState.FAILED,
+        StepState.END,
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """One chain's row.
+
+    `idempotency` and page tokens join it with the features that need them.
+    """
+
+    id: str
+    requestor: str
+    backend: str
+    state: ChainState
+    generation: int
+    created_at: datetime
+    ended_at: datetime | None = None
+    reason: str | None = None
+
+    def takes(self, slot: Slot) -> bool:
+        """Rule H9: whether a change to this slot may still have an effect."""
+        return self.state is ChainState.RUNNING and self.generation == slot.generation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One slot's row; `sealed_*` are envelopes bound to `Slot.sealed_as(field)`.
+
+    Attributes:
+        token_hash: keyed hash of the backend's requestor token, known once live.
+        answer_hash: keyed hash of what claimed the slot, to tell a repeat from a rival.
+        cause: event id of what led to this row.
+        asked: when the result of this step was handed in by the bridge.
+        check_at: when the clock has to look again (rule H5); None once ended.
+    """
+
+    slot: Slot
+    state: StepState
+    session_type: str = ""
+    cause: str = ""
+    created_at: datetime
+    check_at: datetime | None
+    in_flow: bool = False
+    deadline: datetime | None = None
+    forwarded_at: datetime | None = None
+    completed_at: datetime | None = None
+    chained: bool = False
+    announced: bool = False
+    session_timeout_s: int = 0
+    lease_owner: str | None = None
+    lease_until: datetime | None = None
+    token_hash: str | None = None
+    answer_hash: str | None = None
+    final_status: str | None = None
+    reason: str | None = None
+    sealed_request: str | None = None
+    sealed_prepared: str | None = None
+    sealed_package: str | None = None
+    sealed_token: str | None = None
+    sealed_result: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What a rule sees: the chain, the step it is about and the slot after it."""
+
+    chain: Chain
+    step: Step | None
+    following: Step | None
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a chain ends, by which event, and why."""
+
+    end: End
+    cause: str
+    reason: str | None = None
+
+
+def ended(chain: Chain, ending: Ending, now: datetime) -> Chain:
+    """The chain's row at its end."""
+    state = ChainState(ending.end.value)
+    return replace(chain, state=state, ended_at=now, reason=ending.reason)
+
+
+def over_budget(
+    chain: Chain, steps: int, now: datetime, *, steps_max: int, wall_time: timedelta
+) -> str | None:
+    """Why a chain may not have another step, or None (G8)."""
+    if steps > steps_max:
+        return f"the chain is longer than {steps_max} steps"
+    if now - chain.created_at > wall_time:
+        return f"the chain is older than {wall_time.total_seconds():.0f} s"
+    return None
+
+
+def timeout_of(request: SessionRequest) -> int:
+    """How long a session waits for the app, in seconds; 0 is the backend's default.
+
+    The IRMA server takes any 64-bit number; no session outlives a chain.
+    """
+    return min(max(request.timeout, 0), int(DEFAULT_WALL_TIME.total_seconds()))

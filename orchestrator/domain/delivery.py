@@ -1,0 +1,235 @@
+"""What the endpoint's reply does: one pure table (DESIGN §4).
+
+`decide` takes the clocks the message carries, the reply, the time and a random source,
+and says whether the chain goes on, ends, or the callback is tried again and when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+#: Status codes that say "later", whatever else the endpoint wants (DESIGN §4).
+RETRIED_STATUSES: Final = frozenset({408, 425, 429, *range(500, 600)})
+
+#: A 429 asks for room: never come back sooner than this.
+TOO_MANY_DELAY_MIN_S: Final = 60.0
+
+_NO_CONTENT: Final = 204
+_OK: Final = 200
+_ACCEPTED: Final = 202
+_TOO_MANY: Final = 429
+_SUCCESSES: Final = range(200, 300)
+_REDIRECTS: Final = range(300, 400)
+
+
+class Fault(StrEnum):
+    """Why there was no answer at all, or none that could be read."""
+
+    CONNECT = "connect"
+    TIMEOUT = "timeout"
+    TLS = "tls"
+    DISCONNECTED = "disconnected"
+    TOO_LONG = "too_long"
+    FORBIDDEN = "forbidden"
+    BAD_URL = "bad_url"
+
+    @property
+    def final(self) -> bool:
+        """Whether another try would meet the same fault."""
+        return self in {Fault.TOO_LONG, Fault.FORBIDDEN, Fault.BAD_URL}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The endpoint answered: status, body up to the limit, and its wish for a pause."""
+
+    status: int
+    body: bytes
+    duration_s: float
+    retry_after_s: float | None = None
+    location_origin: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoAnswer:
+    """The endpoint did not answer in a way that can be read."""
+
+    fault: Fault
+    duration_s: float
+
+
+Reply = Answer | NoAnswer
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryPolicy:
+    """The two retry clocks; delays in seconds.
+
+    Live retries fit between now and the message's deadline; background ones wait as rows.
+    """
+
+    live_delays_s: tuple[float, ...] = (0.25, 0.5, 1.0)
+    background_delays_s: tuple[float, ...] = (
+        5.0,
+        30.0,
+        120.0,
+        600.0,
+        1_800.0,
+        7_200.0,
+        18_000.0,
+        36_000.0,
+    )
+    jitter: float = 0.2
+    retry_after_max_s: float = 3_600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tries:
+    """How far a callback has come; all of it travels in the message.
+
+    `live` counts the live retries of this delivery, `retries` the background delays used.
+    """
+
+    attempt: int
+    live: int
+    retries: int
+    deadline: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Next:
+    """200: the body should be the next session request."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """204: the chain is complete."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryLive:
+    """Try again in this worker after `delay_s`."""
+
+    delay_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryLater:
+    """Try again in the background after `delay_s`, as a waiting row."""
+
+    delay_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class GiveUp:
+    """The callback failed for good; `reason` names the rule, not the content."""
+
+    reason: str
+
+
+Decision = Next | Ended | RetryLive | RetryLater | GiveUp
+
+
+def decide(
+    tries: Tries,
+    reply: Reply,
+    *,
+    now: datetime,
+    policy: RetryPolicy,
+    random: Callable[[], float],
+) -> Decision:
+    """Decide what one reply means (DESIGN §4, the whole table).
+
+    Args:
+        tries: the clocks of this callback before the next try.
+        reply: what came back.
+        now: the time the reply was read.
+        policy: the requestor's retry policy.
+        random: uniform in [0, 1), for jitter.
+    """
+    if isinstance(reply, NoAnswer):
+        if reply.fault.final:
+            return GiveUp(reason=_FAULT_REASONS[reply.fault])
+        return _retry(tries, None, now, policy, random)
+    if reply.status == _NO_CONTENT:
+        return Ended()
+    if reply.status == _OK:
+        return Next(body=reply.body)
+    if reply.status in RETRIED_STATUSES:
+        return _retry(tries, reply, now, policy, random)
+    return GiveUp(reason=_refusal(reply))
+
+
+def decide_notification(
+    tries: Tries,
+    reply: Reply,
+    *,
+    now: datetime,
+    policy: RetryPolicy,
+    random: Callable[[], float],
+) -> Decision:
+    """Decide about a requestor's `callbackUrl`: any 2xx will do, its body is ignored."""
+    if isinstance(reply, Answer) and reply.status in _SUCCESSES:
+        return Ended()
+    return decide(tries, reply, now=now, policy=policy, random=random)
+
+
+_FAULT_REASONS: Final = {
+    Fault.TOO_LONG: "the answer is longer than allowed",
+    Fault.FORBIDDEN: "the destination is not allowed",
+    Fault.BAD_URL: "the URL cannot be called: it needs http or https and a host",
+}
+
+
+def _refusal(answer: Answer) -> str:
+    if answer.status in _REDIRECTS:
+        where = answer.location_origin or "nowhere"
+        return f"redirects are not followed: status {answer.status} to {where}"
+    if answer.status == _ACCEPTED:
+        return "status 202: answering later is not available yet"
+    return f"unexpected status {answer.status}"
+
+
+def _retry(
+    tries: Tries,
+    answer: Answer | None,
+    now: datetime,
+    policy: RetryPolicy,
+    random: Callable[[], float],
+) -> Decision:
+    live = _live_delay(tries, answer, now, policy)
+    if live is not None:
+        return RetryLive(delay_s=live)
+    if tries.retries >= len(policy.background_delays_s):
+        why = f"status {answer.status}" if answer else "no answer"
+        return GiveUp(reason=f"given up after {tries.attempt} attempts: {why}")
+    planned = policy.background_delays_s[tries.retries]
+    spread = 1 - policy.jitter + 2 * policy.jitter * random()
+    return RetryLater(delay_s=max(planned * spread, _asked_for(answer, policy)))
+
+
+def _live_delay(
+    tries: Tries, answer: Answer | None, now: datetime, policy: RetryPolicy
+) -> float | None:
+    """The next live delay, or None when the app does not wait (long enough) for it."""
+    if tries.deadline is None or tries.live >= len(policy.live_delays_s):
+        return None
+    if answer and (answer.retry_after_s is not None or answer.status == _TOO_MANY):
+        return None
+    delay_s = policy.live_delays_s[tries.live]
+    fits = now + timedelta(seconds=delay_s) < tries.deadline
+    return delay_s if fits else None
+
+
+def _asked_for(answer: Answer | None, policy: RetryPolicy) -> float:
+    """The pause the endpoint asked for, at most the policy's limit."""
+    if answer is None:
+        return 0.0
+    floor_s = TOO_MANY_DELAY_MIN_S if answer.status == _TOO_MANY else 0.0
+    return min(max(answer.retry_after_s or 0.0, floor_s), policy.retry_after_max_s)

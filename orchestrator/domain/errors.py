@@ -1,0 +1,86 @@
+"""Every error that one room tells another.
+
+    OrchestratorError
+    ├── Unavailable            hold what is in hand and try again; no attempt is spent
+    │   ├── BrokerUnavailable
+    │   ├── StoreUnavailable
+    │   └── BackendUnavailable
+    ├── Refused                final for this message; say why and go on
+    │   ├── BackendRefused
+    │   ├── SealBroken
+    │   └── Undecodable
+    ├── Unroutable             nobody is there to take the message
+    └── NotConfigured          the process cannot start like this
+
+`held` says what a worker does with a message in hand: hold it until the fault is over
+(true) or settle it (false). No other place decides that.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class OrchestratorError(Exception):
+    """Base of all errors of ours; texts never hold values, tokens or URL paths."""
+
+    held: ClassVar[bool] = False
+
+
+class Unavailable(OrchestratorError):
+    """Something we depend on is away; it will be back."""
+
+    held = True
+
+
+class BrokerUnavailable(Unavailable):
+    """The broker did not take or confirm a message in time."""
+
+
+class StoreUnavailable(Unavailable):
+    """The database cannot be reached or did not answer."""
+
+
+class BackendUnavailable(Unavailable):
+    """A session backend cannot be reached, or answered with a fault of its own."""
+
+
+class Refused(OrchestratorError):
+    """Trying again would not help."""
+
+
+class BackendRefused(Refused):
+    """A backend refused a session; carries what it said.
+
+    Attributes:
+        status: HTTP status the backend answered with.
+        error: its error name, e.g. `INVALID_REQUEST`.
+        description: its fixed text for that error.
+        message: its reason in words.
+    """
+
+    def __init__(
+        self, *, status: int, error: str, description: str = "", message: str = ""
+    ) -> None:
+        """Keep the parts; the text is the error's name and status."""
+        super().__init__(f"{error} ({status})")
+        self.status = status
+        self.error = error
+        self.description = description
+        self.message = message
+
+
+class SealBroken(Refused):
+    """A sealed value was made with another key, for another place, or changed."""
+
+
+class Undecodable(Refused):
+    """Bytes that are not what this queue or address takes."""
+
+
+class Unroutable(OrchestratorError):
+    """A message came back: its queue does not exist (any more)."""
+
+
+class NotConfigured(OrchestratorError):
+    """The configuration is incomplete or contradicts itself."""

@@ -1,0 +1,193 @@
+"""The hand-over of a claimed slot: offered, forwarded or detached, starting, live.
+
+`claiming.py` makes the row, `lookup.py` finds out what became of a forwarded session,
+`settling.py` ends it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import Enum, auto
+
+from orchestrator.domain import happenings
+from orchestrator.domain.chain import Ending, Slot, StepState, View
+from orchestrator.domain.ruling import (
+    CHECK_FORWARDED,
+    CHECK_LIVE,
+    START_LEASE,
+    START_PAUSE,
+    Ruling,
+    detached_row,
+    end_chain,
+    started,
+)
+from schemas.messages import End
+
+
+class Forward(Enum):
+    """What the gateway may answer the IRMA server."""
+
+    FORWARDED = auto()
+    NOT_FORWARDED = auto()
+
+
+def forward(view: View, slot: Slot) -> Ruling[Forward]:
+    """`offered` → `forwarded` before the deadline; only then the gateway answers 200.
+
+    A row that is `forwarded` already gives the same answer again (a repeated POST); from
+    then on another handler may be starting the session, so its times count anew (H1, H2).
+    """
+    row = view.step
+    if row is None or not view.chain.takes(slot):
+        return Ruling(outcome=Forward.NOT_FORWARDED)
+    if row.state is StepState.FORWARDED:
+        again = replace(row, forwarded_at=view.now)
+        return Ruling(outcome=Forward.FORWARDED, steps=(again,))
+    in_time = row.deadline is not None and view.now < row.deadline
+    if row.state is not StepState.OFFERED or not in_time:
+        return Ruling(outcome=Forward.NOT_FORWARDED)
+    forwarded = replace(
+        row,
+        state=StepState.FORWARDED,
+        forwarded_at=view.now,
+        check_at=view.now + CHECK_FORWARDED,
+    )
+    return Ruling(outcome=Forward.FORWARDED, steps=(forwarded,))
+
+
+class Detach(Enum):
+    """Whether the caller has to publish the start (rule H5)."""
+
+    DETACHED = auto()
+    NOT_DETACHED = auto()
+
+
+def detach(view: View, slot: Slot) -> Ruling[Detach]:
+    """`offered` → `detached`: the app is not waiting any more."""
+    row = view.step
+    if row is None or not view.chain.takes(slot) or row.state is not StepState.OFFERED:
+        return Ruling(outcome=Detach.NOT_DETACHED)
+    return Ruling(outcome=Detach.DETACHED, steps=(detached_row(row, view.now),))
+
+
+class Lease(Enum):
+    """Whether this worker may start the session."""
+
+    MINE = auto()
+    NOT_MINE = auto()
+    #: It is live already: announce it again under the same id (rule H7).
+    LIVE = auto()
+
+
+def lease_start(view: View, slot: Slot, *, owner: str) -> Ruling[Lease]:
+    """`detached`, or `starting` with its lease over, → `starting` by this owner."""
+    row = view.step
+    if row is None or not view.chain.takes(slot):
+        return Ruling(outcome=Lease.NOT_MINE)
+    if row.state is StepState.LIVE:
+        return Ruling(outcome=Lease.LIVE, events=(started(view, row),))
+    over = row.lease_until is not None and row.lease_until <= view.now
+    if row.state is not StepState.DETACHED and not (
+        row.state is StepState.STARTING and over
+    ):
+        return Ruling(outcome=Lease.NOT_MINE)
+    until = view.now + START_LEASE
+    return Ruling(
+        outcome=Lease.MINE,
+        steps=(
+            replace(
+                row,
+                state=StepState.STARTING,
+                lease_owner=owner,
+                lease_until=until,
+                check_at=until,
+            ),
+        ),
+    )
+
+
+class WentLive(Enum):
+    """Whether the session this worker has started is the step's session."""
+
+    LIVE = auto()
+    #: It is not, and has to be cancelled (rule H8: the row was read).
+    SUPERSEDED = auto()
+
+
+def went_live(
+    view: View,
+    slot: Slot,
+    *,
+    owner: str,
+    token_hash: str,
+    sealed_token: str,
+    sealed_package: str,
+) -> Ruling[WentLive]:
+    """`starting` → `live` by the owner of the lease; `session.started` goes with it."""
+    row = view.step
+    if row is not None and row.state is StepState.LIVE and row.token_hash == token_hash:
+        return Ruling(outcome=WentLive.LIVE, events=(started(view, row),))
+    if (
+        row is None
+        or not view.chain.takes(slot)
+        or row.state is not StepState.STARTING
+        or row.lease_owner != owner
+    ):
+        return Ruling(outcome=WentLive.SUPERSEDED)
+    live = replace(
+        row,
+        state=StepState.LIVE,
+        announced=True,
+        check_at=view.now + CHECK_LIVE,
+        lease_owner=None,
+        lease_until=None,
+        token_hash=token_hash,
+        sealed_token=sealed_token,
+        sealed_package=sealed_package,
+    )
+    return Ruling(outcome=WentLive.LIVE, steps=(live,), events=(started(view, live),))
+
+
+def start_later(view: View, *, owner: str) -> Ruling[None]:
+    """`starting` → `detached`: the backend was away; the clock tries again."""
+    row = view.step
+    if (
+        row is None
+        or not view.chain.takes(row.slot)
+        or row.state is not StepState.STARTING
+        or row.lease_owner != owner
+    ):
+        return Ruling(outcome=None)
+    waiting = replace(
+        row,
+        state=StepState.DETACHED,
+        check_at=view.now + START_PAUSE,
+        lease_owner=None,
+        lease_until=None,
+    )
+    return Ruling(outcome=None, steps=(waiting,))
+
+
+def start_refused(view: View, slot: Slot, *, owner: str, reason: str) -> Ruling[bool]:
+    """`starting` → `failed`, and the chain with it: the backend refuses the request."""
+    row = view.step
+    if (
+        row is None
+        or not view.chain.takes(slot)
+        or row.state is not StepState.STARTING
+        or row.lease_owner != owner
+    ):
+        return Ruling(outcome=False)
+    failed = replace(row, state=StepState.FAILED, check_at=None, reason=reason)
+    event = happenings.session_ended(
+        view.chain, row, "session.failed", view.now, status="FAILED", reason=reason
+    )
+    ending = Ending(end=End.FAILED, cause=event.id, reason=reason)
+    return end_chain(
+        view,
+        slot,
+        ending,
+        True,
+        steps=(failed,),
+        events=(event,),
+    )

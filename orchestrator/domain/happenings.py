@@ -1,0 +1,266 @@
+"""Builds the events of a chain from its rows; the ids follow from what happened.
+
+Each event names its cause, the event that had to come first; the history keeps them in
+that order (DESIGN §5).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final, Literal, TypedDict
+
+from orchestrator.domain.chain import Chain, Ending, Slot, Step
+from orchestrator.domain.delivery import Answer, Reply, RetryLater, RetryLive
+from schemas import events
+from schemas.irma import SessionResult
+from schemas.messages import CallbackWork, End
+
+_CHAIN_ENDS: Final = {
+    End.COMPLETED: "chain.completed",
+    End.FAILED: "chain.failed",
+    End.CANCELLED: "chain.cancelled",
+    End.EXPIRED: "chain.expired",
+}
+
+#: As much of a reason as an event takes (`schemas.events.EndReason`): it may repeat what
+#: an endpoint has sent, so its length is not ours.
+REASON_CHARS_MAX: Final = 500
+
+SessionEnd = Literal[
+    "session.finished", "session.cancelled", "session.expired", "session.failed"
+]
+
+
+def chain_started(chain: Chain, slot: Slot) -> events.ChainStarted:
+    """The first event of every chain."""
+    return events.ChainStarted(
+        id=slot.event_id("chain.started"),
+        subject=chain.id,
+        time=chain.created_at,
+        chainid=chain.id,
+        step=slot.step,
+        generation=slot.generation,
+        requestor=chain.requestor,
+        data=events.ChainStartedData(backend=chain.backend),
+    )
+
+
+def session_requested(
+    chain: Chain, step: Step, attributes: tuple[str, ...], now: datetime
+) -> events.SessionRequested:
+    """A session was decided upon; its row exists."""
+    slot = step.slot
+    return events.SessionRequested(
+        id=slot.event_id("session.requested"),
+        subject=chain.id,
+        time=now,
+        chainid=chain.id,
+        step=slot.step,
+        generation=slot.generation,
+        requestor=chain.requestor,
+        causationid=step.cause or None,
+        data=events.SessionRequestedData(
+            session_type=step.session_type,
+            backend=chain.backend,
+            attributes=attributes,
+            chained=step.chained,
+            in_flow=step.in_flow,
+        ),
+    )
+
+
+def session_started(chain: Chain, step: Step, now: datetime) -> events.SessionStarted:
+    """A session is known to be live."""
+    slot = step.slot
+    return events.SessionStarted(
+        id=slot.event_id("session.started"),
+        subject=chain.id,
+        time=now,
+        chainid=chain.id,
+        step=slot.step,
+        generation=slot.generation,
+        requestor=chain.requestor,
+        causationid=slot.event_id("session.requested"),
+        data=events.SessionStartedData(
+            session_type=step.session_type,
+            backend=chain.backend,
+            in_flow=step.in_flow,
+        ),
+    )
+
+
+def session_ended(
+    chain: Chain,
+    step: Step,
+    kind: SessionEnd,
+    now: datetime,
+    *,
+    status: str,
+    proof_status: str | None = None,
+    reason: str | None = None,
+) -> events.SessionEnded:
+    """A session is final at its backend (or could not be started at all)."""
+    slot = step.slot
+    return events.SessionEnded(
+        type=kind,
+        id=slot.event_id(kind),
+        subject=chain.id,
+        time=now,
+        chainid=chain.id,
+        step=slot.step,
+        generation=slot.generation,
+        requestor=chain.requestor,
+        causationid=slot.event_id(
+            "session.started" if step.announced else "session.requested"
+        ),
+        data=events.SessionEndedData(
+            session_type=step.session_type,
+            status=status,
+            proof_status=proof_status,
+            reason=_brief(reason),
+        ),
+    )
+
+
+def chain_ended(
+    chain: Chain, slot: Slot, ending: Ending, now: datetime
+) -> events.ChainEnded:
+    """The chain is over; `slot` is the one that holds its end."""
+    kind = _CHAIN_ENDS[ending.end]
+    return events.ChainEnded.model_validate(
+        {
+            "type": kind,
+            "id": slot.event_id(kind),
+            "subject": chain.id,
+            "time": now,
+            "chainid": chain.id,
+            "step": slot.step - 1,
+            "generation": slot.generation,
+            "requestor": chain.requestor,
+            "causationid": ending.cause,
+            "data": {
+                "steps": slot.step - 1,
+                "durationS": round((now - chain.created_at).total_seconds(), 3),
+                "reason": _brief(ending.reason),
+            },
+        }
+    )
+
+
+def _brief(reason: str | None) -> str | None:
+    return None if reason is None else reason[:REASON_CHARS_MAX]
+
+
+class _Envelope(TypedDict):
+    id: str
+    subject: str
+    time: datetime
+    chainid: str
+    step: int
+    generation: int
+    requestor: str
+    causationid: str
+
+
+def _of_callback(work: CallbackWork, event_type: str, now: datetime) -> _Envelope:
+    """The envelope of an attempt's event; the attempt tells it from the others."""
+    return {
+        "id": f"{work.id}-{event_type.replace('.', '_')}-{work.attempt}",
+        "subject": work.chain_id,
+        "time": now,
+        "chainid": work.chain_id,
+        "step": work.step,
+        "generation": work.generation,
+        "requestor": work.requestor,
+        "causationid": work.cause,
+    }
+
+
+def callback_retrying(
+    work: CallbackWork, reply: Reply, retry: RetryLive | RetryLater, now: datetime
+) -> events.CallbackRetrying:
+    """An attempt failed; the next one is planned."""
+    return events.CallbackRetrying(
+        **_of_callback(work, "callback.retrying", now),
+        data=events.CallbackRetryingData(
+            endpoint=work.endpoint,
+            purpose=work.purpose,
+            attempt=work.attempt,
+            clock="live" if isinstance(retry, RetryLive) else "background",
+            delay_ms=round(retry.delay_s * 1000),
+            next_at=now + timedelta(seconds=retry.delay_s),
+            status=_status(reply),
+            fault=_fault(reply),
+        ),
+    )
+
+
+def callback_answered(
+    work: CallbackWork,
+    reply: Reply,
+    answer: Literal["next", "end", "noted"],
+    now: datetime,
+) -> events.CallbackAnswered:
+    """The endpoint has spoken; `answer` is what it said."""
+    return events.CallbackAnswered(
+        **_of_callback(work, "callback.answered", now),
+        data=events.CallbackAnsweredData(
+            endpoint=work.endpoint,
+            purpose=work.purpose,
+            attempt=work.attempt,
+            status=_status(reply),
+            duration_ms=round(reply.duration_s * 1000),
+            answer=answer,
+        ),
+    )
+
+
+def callback_failed(
+    work: CallbackWork, reply: Reply, reason: str, now: datetime
+) -> events.CallbackFailed:
+    """The callback was given up."""
+    return events.CallbackFailed(
+        **_of_callback(work, "callback.failed", now),
+        data=events.CallbackFailedData(
+            endpoint=work.endpoint,
+            purpose=work.purpose,
+            attempt=work.attempt,
+            reason=reason[:REASON_CHARS_MAX],
+            status=_status(reply),
+            fault=_fault(reply),
+        ),
+    )
+
+
+def _status(reply: Reply) -> int | None:
+    return reply.status if isinstance(reply, Answer) else None
+
+
+def _fault(reply: Reply) -> str | None:
+    return None if isinstance(reply, Answer) else reply.fault.value
+
+
+def session_completed(
+    slot: Slot, requestor: str, result: SessionResult, event_id: str, now: datetime
+) -> events.SessionCompleted:
+    """A session was proved and its result handed to us; `event_id` names its session."""
+    disclosed = [
+        attribute.id
+        for attributes in result.disclosed or ()
+        for attribute in attributes or ()
+    ]
+    return events.SessionCompleted(
+        id=event_id,
+        subject=slot.chain_id,
+        time=now,
+        chainid=slot.chain_id,
+        step=slot.step,
+        generation=slot.generation,
+        requestor=requestor,
+        causationid=slot.event_id("session.started"),
+        data=events.SessionCompletedData(
+            session_type=result.type,
+            proof_status=result.proof_status or "",
+            disclosed=tuple(disclosed),
+        ),
+    )

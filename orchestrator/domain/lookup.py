@@ -1,0 +1,133 @@
+"""What became of a session that was handed over: only what is stored decides (H1, H2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import Final
+
+from orchestrator.domain.chain import Slot, StepState, View
+from orchestrator.domain.handover import Detach
+from orchestrator.domain.ruling import (
+    CHECK_AFTER_CALLBACK,
+    CHECK_FORWARDED,
+    CHECK_FORWARDED_MAX,
+    CHECK_LIVE,
+    Ruling,
+    detached_row,
+    started,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lookup:
+    """What a backend has *stored* of a session (rule H1); `status` None: unknown."""
+
+    status: str | None
+    next_token: str | None = None
+
+
+class Forwarded(Enum):
+    """What the stored state of step n says about its forwarded successor."""
+
+    LIVE = auto()
+    LOST = auto()
+    WAIT = auto()
+
+
+#: Rule H1: a handler may be at work on a copy for this long after the bridge POST.
+HANDLER_MAX: Final = timedelta(seconds=60)
+
+#: Rule H2: before this, a purge cannot be why the backend does not know a session.
+PURGE_MIN: Final = timedelta(minutes=4)
+
+
+def judge_forwarded(
+    lookup: Lookup,
+    *,
+    now: datetime,
+    asked_at: datetime,
+    forwarded_at: datetime,
+    session_timeout: timedelta,
+    session_lifetime: timedelta,
+) -> Forwarded:
+    """Rules H1 and H2: did the IRMA server start the session that was handed to it?
+
+    Args:
+        lookup: what it has stored of step n.
+        now: the time of the look-up.
+        asked_at: when the bridge POST of step n came in, the first of them.
+        forwarded_at: when the gateway handed the request over, the last time.
+        session_timeout: the request's own timeout, or the server's default.
+        session_lifetime: the server's `max_session_lifetime`.
+    """
+    if lookup.status == "DONE":
+        return Forwarded.LIVE if lookup.next_token else Forwarded.LOST
+    if lookup.status == "CANCELLED":
+        return Forwarded.LOST
+    handled = now - max(asked_at, forwarded_at) > HANDLER_MAX
+    if lookup.status == "TIMEOUT":
+        return Forwarded.LOST if handled else Forwarded.WAIT
+    if lookup.status is not None:
+        return Forwarded.WAIT
+    gone = forgotten(
+        now=now,
+        since=asked_at,
+        lives_until=forwarded_at + session_timeout + session_lifetime,
+    )
+    return Forwarded.LOST if gone and handled else Forwarded.WAIT
+
+
+def forgotten(*, now: datetime, since: datetime, lives_until: datetime) -> bool:
+    """Rule H2: whether "unknown" means that a session is lost."""
+    return now - since < PURGE_MIN or now > lives_until + HANDLER_MAX
+
+
+def found_live(
+    view: View, slot: Slot, *, token_hash: str, sealed_token: str
+) -> Ruling[bool]:
+    """`forwarded` → `live`: the IRMA server has stored the next token."""
+    row = view.step
+    if row is None or not view.chain.takes(slot) or row.state is not StepState.FORWARDED:
+        return Ruling(outcome=False)
+    live = replace(
+        row,
+        state=StepState.LIVE,
+        announced=True,
+        check_at=view.now + CHECK_LIVE,
+        token_hash=token_hash,
+        sealed_token=sealed_token,
+    )
+    return Ruling(outcome=True, steps=(live,), events=(started(view, row),))
+
+
+def found_lost(view: View, slot: Slot) -> Ruling[Detach]:
+    """`forwarded` → `detached`: by H1 and H2 it was never started, or is lost."""
+    row = view.step
+    if row is None or not view.chain.takes(slot) or row.state is not StepState.FORWARDED:
+        return Ruling(outcome=Detach.NOT_DETACHED)
+    return Ruling(outcome=Detach.DETACHED, steps=(detached_row(row, view.now),))
+
+
+def look_again(view: View) -> Ruling[None]:
+    """Set the next check of a row that stays as it is (H5: 10 s, doubling to 60 s)."""
+    row = view.step
+    if row is None or row.check_at is None:
+        return Ruling(outcome=None)
+    pause = CHECK_LIVE
+    if row.state is StepState.FORWARDED and row.forwarded_at is not None:
+        age = view.now - row.forwarded_at
+        pause = min(max(age, CHECK_FORWARDED), CHECK_FORWARDED_MAX)
+    return Ruling(outcome=None, steps=(replace(row, check_at=view.now + pause),))
+
+
+def look_soon(view: View) -> Ruling[None]:
+    """A forwarded session should be stored by now: bring its look-up forward."""
+    row = view.step
+    soon = view.now + CHECK_AFTER_CALLBACK
+    if row is None or row.state is not StepState.FORWARDED:
+        return Ruling(outcome=None)
+    if row.check_at is not None and row.check_at <= soon:
+        return Ruling(outcome=None)
+    return Ruling(outcome=None, steps=(replace(row, check_at=soon),))

@@ -1,0 +1,360 @@
+"""What gateway and workers need from the outside, as protocols.
+
+Each has at least one real adapter; `orchestrator.app` is the only place that builds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+from orchestrator.domain.chain import Chain, Slot, Step, View
+from orchestrator.domain.delivery import Reply
+from schemas.events import CLOUDEVENTS_JSON, Event, dump_event
+from schemas.irma import SessionPackage, SessionRequest, SessionResult
+from schemas.messages import CallbackWork, ReplyAddress, WakeUp, Work, dump
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+T = TypeVar("T")
+
+Clock = Callable[[], datetime]
+
+
+# ------------------------------------------------------------------------ broker
+
+
+class Queues:
+    """The names of the queues that messages are published to by name (DESIGN §5)."""
+
+    CALLBACKS = "callbacks"
+    SESSIONS = "sessions"
+    HISTORY = "history"
+    DEAD = "dead"
+    LOG = "chain.log"
+
+
+#: The exchange that subscribers bind to.
+EVENTS_EXCHANGE: Final = "chain.events"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """One message to publish, always persistent and confirmed.
+
+    `exchange` is "" for work, which goes to its queue by name and is mandatory; nobody
+    has to listen to an exchange. `id` becomes the AMQP message id, by which a return is
+    matched.
+    """
+
+    id: str
+    routing_key: str
+    body: bytes
+    exchange: str = ""
+    content_type: str = "application/json"
+    correlation_id: str | None = None
+    headers: Mapping[str, str | int] = field(default_factory=dict)
+
+
+def event_message(event: Event) -> Message:
+    """An event on its way to the history."""
+    return Message(
+        id=event.id,
+        routing_key=Queues.HISTORY,
+        body=dump_event(event),
+        content_type=CLOUDEVENTS_JSON,
+    )
+
+
+def work_message(work: Work) -> Message:
+    """A work message on its way to its queue; `:work` keeps its id apart from events'."""
+    queue = Queues.CALLBACKS if isinstance(work, CallbackWork) else Queues.SESSIONS
+    return Message(id=f"{work.id}:work", routing_key=queue, body=dump(work))
+
+
+def wake_up_message(reply: ReplyAddress, wake_up: WakeUp) -> Message:
+    """A wake-up on its way to the gateway that waits."""
+    return Message(
+        id=f"{wake_up.cause}:{reply.correlation_id}:{wake_up.wake}",
+        routing_key=reply.queue,
+        body=dump(wake_up),
+        correlation_id=reply.correlation_id,
+    )
+
+
+class Publisher(Protocol):
+    """The one way out to the broker."""
+
+    async def publish(self, *messages: Message, timeout_s: float = 10.0) -> None:
+        """Publish in this order and return when every message is confirmed.
+
+        Raises:
+            Unroutable: a message came back; the others may have been taken.
+            BrokerUnavailable: a message was not confirmed in time; it may be in the
+                broker all the same.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """A message in hand."""
+
+    body: bytes
+    message_id: str
+    headers: Mapping[str, object]
+    redelivered: bool
+
+
+class Handler(Protocol):
+    """A worker: returning settles the message as done.
+
+    `Undecodable` moves it to `dead` with its reason; an `OrchestratorError` that is
+    `held` holds it and tries again until the fault is over; any other error is a defect
+    of ours and dead-letters it.
+    """
+
+    async def __call__(self, delivery: Delivery) -> None:
+        """Handle one message; must be harmless when repeated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchDelivery(Delivery):
+    """A message in hand in a batch; `waited_s` since it was first presented."""
+
+    waited_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOutcome:
+    """What became of a batch, by index; each index stands in exactly one place.
+
+    `deferred` ones stay in hand and come first in the next batch, which follows soon even
+    when nothing new arrives; `dead` ones go to `dead` with the reason given.
+    """
+
+    done: Sequence[int]
+    deferred: Sequence[int] = ()
+    dead: Mapping[int, str] = field(default_factory=dict)
+
+
+class BatchHandler(Protocol):
+    """A worker that takes batches, one at a time, in the order of the queue.
+
+    An `OrchestratorError` that is `held` presents the batch again until the fault is
+    over. After any other error each message is presented alone, and the one that fails alone
+    goes to `dead`.
+    """
+
+    async def __call__(self, batch: Sequence[BatchDelivery]) -> BatchOutcome:
+        """Handle one batch; must be harmless when repeated."""
+
+
+class Replies(Protocol):
+    """A gateway's exclusive reply queue."""
+
+    @property
+    def queue(self) -> str:
+        """The queue's name, to be put into `ReplyAddress.queue`."""
+
+    def waiter(self, correlation_id: str) -> AbstractAsyncContextManager[Waiter]:
+        """Wait for the wake-ups of one bridge POST for as long as the context is open."""
+
+
+class Waiter(Protocol):
+    """One bridge POST that waits."""
+
+    async def wake_up(self, timeout_s: float) -> WakeUp | None:
+        """The next wake-up, or None when the time is over."""
+
+
+# ------------------------------------------------------------------------- store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What a rule wants written, in one transaction with its outbox.
+
+    `steps` replace or create their slots' rows; `chain` replaces the chain's row.
+    """
+
+    steps: tuple[Step, ...] = ()
+    chain: Chain | None = None
+    outbox: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """A message that waits in the store: why, and until when (DESIGN §5)."""
+
+    id: str
+    kind: str
+    due_at: datetime
+    message: Message
+    chain_id: str | None = None
+    endpoint: str | None = None
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainRow:
+    """A chain as lists show it."""
+
+    chain: Chain
+    steps: int
+
+
+class Store(Protocol):
+    """The database; every method is one transaction.
+
+    Raises (all): StoreUnavailable.
+    """
+
+    async def begin_chain(
+        self, chain: Chain, step: Step, outbox: Sequence[Message]
+    ) -> None:
+        """Write a new chain with its first step and its events."""
+
+    async def decide(self, slot: Slot, rule: Callable[[View], tuple[T, Changes]]) -> T:
+        """Let a pure rule see and change the rows around one slot.
+
+        The chain's row is locked, then read with the slot's row and the following one;
+        what the rule returns is written before the lock goes. The rule may be called
+        again when the database asks for it. A chain that does not exist: KeyError.
+        """
+
+    async def chain(self, chain_id: str) -> Chain | None:
+        """One chain's row."""
+
+    async def chains(
+        self, *, limit: int, state: str | None = None, requestor: str | None = None
+    ) -> list[ChainRow]:
+        """The newest chains first."""
+
+    async def steps(self, chain_id: str) -> list[Step]:
+        """A chain's rows, by generation and step."""
+
+    async def step(self, slot: Slot) -> Step | None:
+        """One slot's row."""
+
+    async def step_by_token(self, token_hash: str) -> Step | None:
+        """The row of a session, by the keyed hash of its requestor token."""
+
+    async def take_due_steps(
+        self, now: datetime, *, lease: timedelta, limit: int
+    ) -> list[Step]:
+        """Rows whose `check_at` has come, oldest first; it is moved on by the lease."""
+
+    async def put_waiting(self, *rows: Waiting) -> None:
+        """Add waiting rows; a row whose id is there already stays as it is."""
+
+    async def take_due_waiting(
+        self, now: datetime, *, owner: str, lease: timedelta, limit: int
+    ) -> list[Waiting]:
+        """Lease due rows that nobody holds, oldest first."""
+
+    async def drop_waiting(self, ids: Sequence[str]) -> None:
+        """Delete rows whose messages were confirmed."""
+
+    async def waiting(self, *, chain_id: str | None = None, limit: int) -> list[Waiting]:
+        """Waiting rows by due time."""
+
+    async def append_events(self, events: Sequence[Event]) -> list[Event]:
+        """Write a batch; each new event gets its chain's next `sequence`.
+
+        Returns those that were new, with their sequence, in order. Repeated ids change
+        nothing.
+        """
+
+    async def known_events(self, ids: Sequence[str]) -> set[str]:
+        """Which of these event ids are written."""
+
+    async def unpublished_events(self, limit: int) -> list[Event]:
+        """Written events that are not marked as published, oldest first."""
+
+    async def mark_published(self, ids: Sequence[str]) -> None:
+        """Mark events as published to subscribers."""
+
+    async def events(self, chain_id: str) -> list[Event]:
+        """A chain's events in order."""
+
+
+# ---------------------------------------------------------------------- backends
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """A session that a backend started: its requestor token and its whole package."""
+
+    token: str
+    package: SessionPackage
+
+
+class Backend(Protocol):
+    """A session system (IRMA server, later Ory and DID wallets).
+
+    Raises (all): BackendUnavailable, BackendRefused.
+    """
+
+    async def start(self, request: SessionRequest) -> Started:
+        """Start a session; the request's URLs are ours already."""
+
+    async def result(self, token: str) -> SessionResult | None:
+        """What the backend has stored of a session; None when it does not know it."""
+
+    async def cancel(self, token: str) -> bool:
+        """Cancel a session; False when the backend does not know it."""
+
+    async def read_result(self, body: bytes, content_type: str) -> SessionResult:
+        """Read a result that was POSTed to us, checking its signature where it has one.
+
+        Raises:
+            Undecodable: it is no session result, or the signature does not hold.
+        """
+
+
+# --------------------------------------------------------------------- callbacks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Post:
+    """One POST of one result."""
+
+    url: str
+    body: bytes
+    content_type: str
+    headers: Mapping[str, str]
+    timeout_s: float
+
+
+class Caller(Protocol):
+    """Makes one POST; every outcome is a typed reply, never an exception."""
+
+    async def post(self, post: Post) -> Reply:
+        """POST within the limits of `callbacks`; redirects are not followed."""
+
+
+class Signer(Protocol):
+    """Signs session results as the IRMA server does (reference irma.md §6)."""
+
+    @property
+    def public_key_pem(self) -> str | None:
+        """SPKI PEM of the key that verifies, or None without a key."""
+
+    async def sign(
+        self, result: SessionResult, *, validity_s: int, now: datetime
+    ) -> str | None:
+        """The result JWT, made off the event loop; None without a key."""
+
+
+# ------------------------------------------------------------------------- other
+
+
+class Outbox(Protocol):
+    """Publishes what a transaction has left in the store, right after it."""
+
+    async def relay(self, messages: Sequence[Message]) -> None:
+        """Publish and drop; what fails stays a row and the clock publishes it later."""
