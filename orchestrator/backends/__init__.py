@@ -1,0 +1,1 @@
+"""Session systems behind one port, a room for each."""

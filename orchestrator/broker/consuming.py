@@ -1,0 +1,205 @@
+"""One worker on one queue, run by FastStream (reference faststream.md §7.3).
+
+FastStream brings the connection, the task for each delivery and the life of the process.
+Settling is ours, in one place: a message is acknowledged, moved to `dead`, rejected or
+handed back here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random as randomness
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import cast
+
+import aiormq
+import structlog
+from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from faststream import AckPolicy, FastStream
+from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
+
+from orchestrator.broker.connection import RECONNECT_S, broker_url, connect
+from orchestrator.broker.holding import Faults, HandedBack, Holder, Random
+from orchestrator.broker.settling import (
+    STOP_SIGNALS,
+    ack,
+    bury,
+    delivery_of,
+    hand_back,
+    reject,
+    utc_now,
+)
+from orchestrator.broker.topology import require
+from orchestrator.domain.errors import Undecodable
+from orchestrator.ports import Clock, Handler, Publisher
+
+_log = structlog.get_logger(__name__)
+
+#: How long a consumer may take to be cancelled; the broker answers at once or not at all.
+_CANCEL_S = 2.0
+
+
+async def _nothing() -> None:
+    """Nobody wants to know that the worker is ready."""
+
+
+class QueueWorker:
+    """Gives every message of a queue to a handler, at most `concurrency` at a time.
+
+    `app` is the FastStream application; `run` runs it until SIGTERM or SIGINT.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        queue: str,
+        handler: Handler,
+        concurrency: int,
+        publisher: Publisher,
+        drain_timeout_s: float = 25.0,
+        on_ready: Callable[[], Awaitable[None]] = _nothing,
+        random: Random = randomness.random,
+        clock: Clock = utc_now,
+    ) -> None:
+        """Build it; nothing connects before it runs.
+
+        Args:
+            url: the broker's URL; the worker has a connection of its own.
+            queue: declared already; it is only looked up.
+            handler: what to do with a message, see `ports.Handler`.
+            concurrency: also the prefetch, so that nothing hides in a busy worker.
+            publisher: for undecodable messages on their way to `dead`.
+            drain_timeout_s: how long messages in hand may take after SIGTERM.
+            on_ready: called when messages are taken.
+            random: uniform in [0, 1), for the pauses of held messages.
+            clock: the time.
+        """
+        self._url = url
+        self._queue = RabbitQueue(queue, declare=False)
+        self._handler = handler
+        self._publisher = publisher
+        self._on_ready = on_ready
+        self._clock = clock
+        self._stopping = asyncio.Event()
+        self._in_hand = 0
+        self._faults = Faults(queue)
+        self._holder = Holder(faults=self._faults, stopping=self._stopping, random=random)
+        self._broker = self._make_broker(concurrency, drain_timeout_s)
+        # `_stop_taking` goes first: FastStream itself stops listening before it cancels
+        # the consumer, and what arrives in between would stay unsettled.
+        self.app = FastStream(
+            self._broker,
+            logger=None,
+            on_startup=[self._await_queue],
+            after_startup=[self._ready],
+            on_shutdown=[self._stop_taking],
+        )
+
+    @property
+    def faults(self) -> frozenset[str]:
+        """What is away and holds messages; the worker is unready while there is any."""
+        return self._faults.now
+
+    async def run(self) -> None:
+        """Work until SIGTERM, SIGINT or `exit`, then finish what is in hand.
+
+        Raises:
+            NotConfigured: the broker's URL is wrong or the queue is missing.
+            BrokerUnavailable: there is no broker to start with.
+        """
+        try:
+            await self.app.run()
+        finally:
+            await self._broker.stop()
+            for number in STOP_SIGNALS:
+                asyncio.get_running_loop().remove_signal_handler(number)
+
+    def exit(self) -> None:
+        """End `run`, as SIGTERM does."""
+        self.app.exit()
+
+    def _make_broker(self, concurrency: int, drain_timeout_s: float) -> RabbitBroker:
+        """A broker that decodes, logs, answers and settles nothing by itself."""
+        broker = RabbitBroker(
+            str(broker_url(self._url, f"worker {self._queue.name}")),
+            reconnect_interval=RECONNECT_S,
+            graceful_timeout=drain_timeout_s,
+            apply_types=False,
+            logger=None,
+        )
+        subscribe = broker.subscriber(
+            self._queue,
+            # A channel of its own: a fault on any other would take its consumer along.
+            channel=Channel(prefetch_count=concurrency),
+            ack_policy=AckPolicy.MANUAL,
+            decoder=_undecoded,
+            no_reply=True,
+        )
+        subscribe(self._take)
+        return broker
+
+    async def _await_queue(self) -> None:
+        async with await connect(self._url, f"worker {self._queue.name} start") as first:
+            await require(await first.channel(), self._queue.name)
+
+    async def _ready(self) -> None:
+        _log.info("worker.ready", queue=self._queue.name)
+        await self._on_ready()
+
+    async def _stop_taking(self) -> None:
+        """Cancel the consumer; what is in hand goes on, what is held is handed back."""
+        _log.info("worker.draining", queue=self._queue.name, in_hand=self._in_hand)
+        self._stopping.set()
+        try:
+            async with asyncio.timeout(_CANCEL_S):
+                queue = await self._broker.declare_queue(self._queue)
+                underlay = await queue.channel.get_underlay_channel()
+                for tag in list(cast("aiormq.Channel", underlay).consumers):
+                    await queue.cancel(tag)
+        except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
+            # The connection is down: the broker has taken everything back already.
+            _log.warning("worker.cancel_failed", error=type(error).__name__)
+
+    async def _take(self, message: RabbitMessage) -> None:
+        self._in_hand += 1
+        try:
+            await self._settle(message.raw_message)
+        finally:
+            self._in_hand -= 1
+
+    async def _settle(self, message: AbstractIncomingMessage) -> None:
+        try:
+            await self._holder.until_done(partial(self._handle, message))
+        except HandedBack:
+            await hand_back(message)
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not stop others
+            # The text of an unknown error may hold anything, so only its type is told.
+            _log.error(
+                "worker.rejected",
+                queue=self._queue.name,
+                message_id=message.message_id,
+                error=type(error).__name__,
+            )
+            await reject(message)
+        else:
+            await ack(message)
+
+    async def _handle(self, message: AbstractIncomingMessage) -> None:
+        try:
+            await self._handler(delivery_of(message))
+        except Undecodable as error:
+            await bury(
+                self._publisher,
+                message,
+                queue=self._queue.name,
+                reason=str(error),
+                now=self._clock(),
+            )
+
+
+async def _undecoded(message: RabbitMessage) -> RabbitMessage:
+    """The message itself: by default FastStream decodes bodies by content type."""
+    return message

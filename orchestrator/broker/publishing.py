@@ -1,0 +1,195 @@
+"""The one way out to the broker: confirmed, or an error; never a hang.
+
+Messages of one call leave in the order of the arguments and their confirms are awaited
+together. aiormq takes a channel's lock first come, first served and writes whole messages
+under it, so the order in which publishes are started is the order of their frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aio_pika import DeliveryMode, RobustConnection
+from aio_pika import Message as AmqpMessage
+from aio_pika.abc import AbstractRobustChannel
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishError
+
+from orchestrator.broker.connection import PATIENCE_S, connect
+from orchestrator.broker.topology import QUEUE_NAMES
+from orchestrator.domain.errors import BrokerUnavailable, Refused, Unroutable
+from orchestrator.ports import Message
+
+#: No message is longer than this (DESIGN §5).
+BODY_BYTES_MAX: Final = 8 * 1024 * 1024
+
+
+class BrokerPublisher:
+    """`ports.Publisher` on a connection and a channel of its own.
+
+    Messages for a queue are mandatory. Those for an exchange are not: it is no fault when
+    nobody has subscribed, and a subscriber's full queue, which nacks, is only counted.
+
+    Attributes:
+        refused_by_subscribers: how many such nacks there were.
+    """
+
+    def __init__(
+        self, connection: RobustConnection, channel: AbstractRobustChannel
+    ) -> None:
+        """Publish on this channel; `open` makes one that is fit for it."""
+        self._connection = connection
+        self._channel = channel
+        self._in_flight: dict[str, asyncio.Future[None]] = {}
+        self.refused_by_subscribers = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, url: str, name: str, *, patience_s: float = PATIENCE_S
+    ) -> AsyncIterator[BrokerPublisher]:
+        """A publisher that is connected, until the context closes.
+
+        Raises:
+            NotConfigured: the URL, the credentials or the virtual host are wrong.
+            BrokerUnavailable: nothing answered within `patience_s`.
+        """
+        async with await connect(url, name, patience_s=patience_s) as connection:
+            yield cls(connection, await connection.channel(on_return_raises=True))
+
+    @property
+    def connected(self) -> bool:
+        """Whether a publish has a chance right now."""
+        return self._connection.connected.is_set() and not self._channel.is_closed
+
+    async def publish(self, *messages: Message, timeout_s: float = 10.0) -> None:
+        """Publish in this order and return when every message is confirmed.
+
+        Raises:
+            Unroutable: a message came back; the others may have been taken.
+            BrokerUnavailable: a message was not confirmed in time, or refused, or the
+                connection is down; it may be in the broker all the same.
+            Refused: a message is too long; none was sent.
+        """
+        _refuse_too_long(messages)
+        ids = _returnable_ids(messages)
+        try:
+            # One clock for all: were each to run out by itself, a later message could
+            # still be written after an earlier one was given up.
+            async with asyncio.timeout(timeout_s):
+                async with self._alone_with(ids):
+                    results = await self._send_all(messages)
+        except TimeoutError:
+            raise BrokerUnavailable(f"no confirm within {timeout_s:g} s") from None
+        self._judge(messages, results)
+
+    async def _send_all(self, messages: Sequence[Message]) -> list[BaseException | None]:
+        if not self.connected:
+            raise BrokerUnavailable("the connection to the broker is down")
+        return await asyncio.gather(
+            *(self._send(message) for message in messages), return_exceptions=True
+        )
+
+    async def _send(self, message: Message) -> None:
+        exchange = self._channel.default_exchange
+        if message.exchange:
+            exchange = await self._channel.get_exchange(message.exchange, ensure=False)
+        await exchange.publish(
+            to_amqp(message), message.routing_key, mandatory=not message.exchange
+        )
+
+    @asynccontextmanager
+    async def _alone_with(self, ids: set[str]) -> AsyncIterator[None]:
+        """Let no two messages of one id be in flight: returns are matched by it."""
+        while busy := [self._in_flight[id_] for id_ in ids if id_ in self._in_flight]:
+            await asyncio.wait(busy)
+        done = asyncio.get_running_loop().create_future()
+        self._in_flight |= dict.fromkeys(ids, done)
+        try:
+            yield
+        finally:
+            for id_ in ids:
+                del self._in_flight[id_]
+            done.set_result(None)
+
+    def _judge(
+        self, messages: Sequence[Message], results: Sequence[BaseException | None]
+    ) -> None:
+        """Raise the worst that happened: a defect, else no confirm, else a return."""
+        faults = [
+            fault
+            for message, result in zip(messages, results, strict=True)
+            if (fault := self._fault(message, result)) is not None
+        ]
+        if faults:
+            raise min(faults, key=_gravity)
+
+    def _fault(
+        self, message: Message, result: BaseException | None
+    ) -> BaseException | None:
+        if isinstance(result, PublishError):
+            return Unroutable(f"nothing takes messages for {_public_name(message)}")
+        if isinstance(result, DeliveryError):
+            if message.exchange:
+                self.refused_by_subscribers += 1
+                return None
+            return BrokerUnavailable(f"refused: a message for {_public_name(message)}")
+        if _is_lost(result):
+            how = type(result).__name__
+            return BrokerUnavailable(f"the channel was lost before the confirm ({how})")
+        return result
+
+
+def to_amqp(message: Message) -> AmqpMessage:
+    """The message as it goes over the wire, always persistent."""
+    return AmqpMessage(
+        message.body,
+        message_id=message.id,
+        content_type=message.content_type,
+        correlation_id=message.correlation_id,
+        headers=dict(message.headers),
+        delivery_mode=DeliveryMode.PERSISTENT,
+    )
+
+
+def _refuse_too_long(messages: Sequence[Message]) -> None:
+    for message in messages:
+        if len(message.body) > BODY_BYTES_MAX:
+            raise Refused(
+                f"a message of {len(message.body)} bytes is over the limit of"
+                f" {BODY_BYTES_MAX}"
+            )
+
+
+def _returnable_ids(messages: Sequence[Message]) -> set[str]:
+    """The ids by which a return could be matched, each of one message only."""
+    ids = [message.id for message in messages if not message.exchange]
+    if len(set(ids)) < len(ids):
+        raise ValueError("two messages for queues have the same id in one publish")
+    return set(ids)
+
+
+def _public_name(message: Message) -> str:
+    """A name that may be told: a reply queue's would name its gateway."""
+    known = message.routing_key in QUEUE_NAMES
+    return f"queue '{message.routing_key}'" if known else "a queue that is gone"
+
+
+def _is_lost(result: BaseException | None) -> bool:
+    """Whether the channel or connection went away under a publish.
+
+    A closing aiormq rejects its futures with whatever closed it, be it a cancellation or
+    nothing at all, which becomes a bare `Exception`.
+    """
+    return (
+        isinstance(result, (*CONNECTION_EXCEPTIONS, asyncio.CancelledError))
+        or type(result) is Exception
+    )
+
+
+def _gravity(fault: BaseException) -> int:
+    if isinstance(fault, Unroutable):
+        return 2
+    return 1 if isinstance(fault, BrokerUnavailable) else 0

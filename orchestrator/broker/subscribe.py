@@ -1,0 +1,60 @@
+"""Following the events as they are published, for `chainctl tail`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+from uuid import uuid4
+
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+
+from orchestrator.broker.settling import ack
+from orchestrator.broker.topology import EVENTS_EXCHANGE
+
+#: Events in hand of a reader that is slower than the chains.
+PREFETCH: Final = 100
+
+#: Older events are dropped for a reader that has fallen behind this far: a tail is for
+#: looking, `chain.log` has everything.
+BACKLOG_MAX: Final = 10_000
+
+
+@asynccontextmanager
+async def subscribe(
+    connection: AbstractConnection, pattern: str = "#"
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The events whose routing key matches, from now on, until the context closes.
+
+    The queue is exclusive and goes with the subscription. After a reconnection the
+    events go on; those in between are missing.
+
+    Args:
+        connection: where to listen.
+        pattern: routing key as in a topic exchange, e.g. `session.*.acme` or `#`.
+    """
+    arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+    channel = await connection.channel()
+    await channel.set_qos(prefetch_count=PREFETCH)
+    queue = await channel.declare_queue(
+        f"tail.{uuid4().hex}",
+        exclusive=True,
+        auto_delete=True,
+        arguments={"x-max-length": BACKLOG_MAX},
+    )
+    await queue.bind(EVENTS_EXCHANGE, pattern)
+    await queue.consume(arrived.put)
+    try:
+        yield _bodies(arrived)
+    finally:
+        await channel.close()
+
+
+async def _bodies(
+    arrived: asyncio.Queue[AbstractIncomingMessage],
+) -> AsyncIterator[bytes]:
+    while True:
+        message = await arrived.get()
+        await ack(message)
+        yield message.body

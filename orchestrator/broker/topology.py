@@ -1,0 +1,200 @@
+"""What has to exist on the broker, as data in one place (DESIGN §5).
+
+Work is published to its queue by name, so there is nothing of ours to bind; a binding is
+what a subscriber's own stream has.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import ChannelClosed, ChannelPreconditionFailed
+
+from orchestrator.domain.errors import NotConfigured
+from orchestrator.ports import Queues
+
+Arguments = dict[str, str | int | bool]
+
+#: Where events go out to subscribers.
+EVENTS_EXCHANGE: Final = "chain.events"
+
+#: Everything that was published to subscribers, for operators.
+EVENTS_LOG: Final = "chain.log"
+
+#: Deliveries of one message before it is set aside as undeliverable. Every lost
+#: connection counts against each message in hand (reference delivery.md §21).
+DELIVERY_LIMIT: Final = 20
+
+#: `dead` never gives up. Not -1, which a 3.x broker takes for 0 and a 4.x for no limit,
+#: and not nothing, which a 4.x broker takes for 20 and then drops.
+NO_DELIVERY_LIMIT: Final = 2_000_000_000
+
+#: How much of the past `chain.log` keeps: whichever bound is met first.
+LOG_AGE_MAX: Final = "30D"
+LOG_BYTES_MAX: Final = 4_000_000_000
+
+#: Retention drops whole segments, so they are small against the bound.
+LOG_SEGMENT_BYTES: Final = 100_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """A durable exchange."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queue:
+    """A durable queue and the arguments that make it what it is."""
+
+    name: str
+    arguments: Arguments
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binding:
+    """What a queue gets from an exchange."""
+
+    queue: str
+    exchange: str
+    routing_key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topology:
+    """Exchanges, queues and bindings, declared in this order."""
+
+    exchanges: tuple[Exchange, ...] = ()
+    queues: tuple[Queue, ...] = ()
+    bindings: tuple[Binding, ...] = ()
+
+
+def work_queue(name: str, **more: str | int | bool) -> Queue:
+    """A queue whose messages are never lost.
+
+    Dead-lettering at least once needs `reject-publish`; without it the broker falls back
+    to at most once and says nothing. There is no maximum length: what waits, waits.
+    """
+    return Queue(
+        name=name,
+        arguments={
+            "x-queue-type": "quorum",
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-overflow": "reject-publish",
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": Queues.DEAD,
+            "x-dead-letter-strategy": "at-least-once",
+            **more,
+        },
+    )
+
+
+def dead_queue(name: str) -> Queue:
+    """Where undeliverable messages stay until somebody decides."""
+    return Queue(
+        name=name,
+        arguments={"x-queue-type": "quorum", "x-delivery-limit": NO_DELIVERY_LIMIT},
+    )
+
+
+def stream(name: str) -> Queue:
+    """An append-only log that many can read from any point."""
+    return Queue(
+        name=name,
+        arguments={
+            "x-queue-type": "stream",
+            "x-max-age": LOG_AGE_MAX,
+            "x-max-length-bytes": LOG_BYTES_MAX,
+            "x-stream-max-segment-size-bytes": LOG_SEGMENT_BYTES,
+        },
+    )
+
+
+TOPOLOGY: Final = Topology(
+    exchanges=(Exchange(name=EVENTS_EXCHANGE, type="topic"),),
+    queues=(
+        dead_queue(Queues.DEAD),
+        work_queue(Queues.CALLBACKS),
+        work_queue(f"{Queues.CALLBACKS}.replay"),
+        work_queue(f"{Queues.CALLBACKS}.events"),
+        work_queue(Queues.SESSIONS),
+        work_queue(Queues.HISTORY, **{"x-single-active-consumer": True}),
+        stream(EVENTS_LOG),
+    ),
+)
+
+#: The names that may be told in errors; any other routing key may be somebody's id.
+QUEUE_NAMES: Final = frozenset(queue.name for queue in TOPOLOGY.queues)
+
+
+async def declare(connection: AbstractConnection, topology: Topology = TOPOLOGY) -> None:
+    """Create what is missing; what exists as described stays as it is.
+
+    Raises:
+        NotConfigured: something exists with other properties; names it and the remedy.
+    """
+    channel = await connection.channel()
+    try:
+        await _declare_all(channel, topology)
+    except ChannelPreconditionFailed as error:
+        raise mismatch(str(error)) from None
+    finally:
+        await channel.close()
+
+
+async def require(channel: AbstractChannel, queue: str) -> None:
+    """Make sure a queue exists before somebody consumes from it.
+
+    Raises:
+        NotConfigured: it does not; the channel is closed by that.
+    """
+    try:
+        await channel.declare_queue(queue, passive=True)
+    except ChannelClosed:
+        raise NotConfigured(
+            f"queue '{queue}' does not exist or may not be read;"
+            " declare the topology first, with a user who may"
+        ) from None
+
+
+async def _declare_all(channel: AbstractChannel, topology: Topology) -> None:
+    for exchange in topology.exchanges:
+        await channel.declare_exchange(exchange.name, exchange.type, durable=True)
+    for wanted in topology.queues:
+        await channel.declare_queue(
+            wanted.name, durable=True, arguments=dict(wanted.arguments)
+        )
+    for binding in topology.bindings:
+        queue = await channel.get_queue(binding.queue, ensure=False)
+        await queue.bind(binding.exchange, binding.routing_key)
+
+
+_INEQUIVALENT: Final = re.compile(
+    r"inequivalent arg '(?P<argument>[^']+)'"
+    r" for (?P<kind>queue|exchange) '(?P<name>[^']+)'"
+    r".*: received (?P<wanted>.+?) but current is (?P<actual>.+)$",
+    re.DOTALL,
+)
+
+
+def mismatch(refusal: str) -> NotConfigured:
+    """What a broker's PRECONDITION_FAILED means, and what to do about it."""
+    found = _INEQUIVALENT.search(refusal)
+    if found is None:
+        return NotConfigured(
+            "the broker refuses the topology: it has something else there"
+        )
+    kind, name = found["kind"], found["name"]
+    remedy = f"empty it, then delete it (rabbitmqctl delete_{kind} {name})"
+    if kind == "exchange":
+        remedy = "delete it in the broker's management"
+    return NotConfigured(
+        f"{kind} '{name}' exists with another '{found['argument']}':"
+        f" {found['actual']} instead of {found['wanted']}; {remedy} and start again,"
+        " or use another virtual host"
+    )

@@ -1,0 +1,204 @@
+"""The one envelope for secrets: `v1.<key id>.<base64url of nonce, ciphertext and tag>`.
+
+What is sealed is bound to the place it was made for (the id of its message, the column of
+its row), so it cannot be moved elsewhere (DESIGN §5).
+
+The cipher is AES-256-GCM-SIV (RFC 8452) with random nonces of 96 bits. With plain GCM two
+messages under one nonce break the key, which random nonces bring within reach after some
+billions of messages; here a repeated nonce tells no more than that the same secret was
+sealed twice for the same place. So a key lasts as long as the deployment wants.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import os
+import re
+from datetime import datetime
+from hashlib import sha256
+from typing import Final, TypeVar
+
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
+from pydantic import BaseModel, ValidationError
+
+from orchestrator.domain.errors import NotConfigured, SealBroken
+from schemas.capabilities import Capability
+
+M = TypeVar("M", bound=BaseModel)
+
+KEY_BYTES: Final = 32
+
+_VERSION: Final = "v1"
+_NONCE_BYTES: Final = 12
+_TAG_BYTES: Final = 16
+_KEY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]*")
+_CAPABILITY: Final = "capability"
+
+
+def new_key() -> str:
+    """A fresh key as text for the settings: 32 random bytes in base64url."""
+    return _encode(os.urandom(KEY_BYTES))
+
+
+def read_key(text: str) -> bytes:
+    """The key that `new_key` wrote.
+
+    Raises:
+        NotConfigured: saying what is wrong with the text, without repeating it.
+    """
+    try:
+        key = _decode(text.strip().rstrip("="))
+    except ValueError:
+        raise NotConfigured(
+            "a key must be written in base64url, without quotes"
+        ) from None
+    if len(key) != KEY_BYTES:
+        raise NotConfigured(
+            f"a key must be {KEY_BYTES} bytes in base64url (43 characters),"
+            f" this one is {len(key)} bytes"
+        )
+    return key
+
+
+class Sealer:
+    """Seals and opens secrets, and hashes tokens, with one key each.
+
+    Args:
+        key: 32 bytes that encrypt.
+        key_id: its name, written into each envelope so that keys can be rotated.
+        hash_key: at least 32 other bytes, for the keyed hashes; these are looked up in
+            the store and so outlive every encryption key (DESIGN §5).
+
+    Raises:
+        NotConfigured: a key is too short, both are the same, or the key id is not 1 to 32
+            letters, digits, `-` and `_`.
+    """
+
+    def __init__(self, key: bytes, key_id: str, hash_key: bytes) -> None:
+        _check(key, key_id, hash_key)
+        try:
+            self._cipher = AESGCMSIV(key)
+        except UnsupportedAlgorithm:
+            raise NotConfigured("AES-GCM-SIV needs OpenSSL 3.2 or newer") from None
+        self._head = f"{_VERSION}.{key_id}"
+        self._token_key = _derived(hash_key, "token")
+        self._digest_key = _derived(hash_key, "digest")
+
+    def seal(self, plain: bytes, *, bound_to: str) -> str:
+        """Seal bytes so that they open only under the same binding."""
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = self._cipher.encrypt(nonce, plain, self._bound(bound_to))
+        return f"{self._head}.{_encode(nonce + sealed)}"
+
+    def open(self, sealed: str, *, bound_to: str) -> bytes:
+        """Open what `seal` made for this binding.
+
+        Raises:
+            SealBroken: malformed, of another key, for another place, or changed.
+        """
+        head, dot, text = sealed.rpartition(".")
+        if not dot or head.count(".") != 1 or not head.startswith(f"{_VERSION}."):
+            raise SealBroken("malformed seal")
+        if head != self._head:
+            raise SealBroken("sealed with an unknown key")
+        try:
+            data = _decode(text)
+        except ValueError:
+            raise SealBroken("malformed seal") from None
+        if len(data) < _NONCE_BYTES + _TAG_BYTES:
+            raise SealBroken("malformed seal")
+        return self._decrypted(data, bound_to)
+
+    def seal_model(self, model: BaseModel, *, bound_to: str) -> str:
+        """Seal a model as JSON."""
+        return self.seal(model.model_dump_json(by_alias=True).encode(), bound_to=bound_to)
+
+    def open_model(self, cls: type[M], sealed: str, *, bound_to: str) -> M:
+        """Open what `seal_model` made of a model of this class.
+
+        Raises:
+            SealBroken: as `open`, or the content is no such model.
+        """
+        plain = self.open(sealed, bound_to=bound_to)
+        try:
+            return cls.model_validate_json(plain)
+        except ValidationError:
+            raise SealBroken(f"the sealed content is no {cls.__name__}") from None
+
+    def seal_capability(self, capability: Capability) -> str:
+        """The capability as a URL's token, in unreserved characters (RFC 3986 §2.3)."""
+        return self.seal_model(capability, bound_to=_CAPABILITY)
+
+    def open_capability(self, token: str, *, now: datetime) -> Capability:
+        """The capability in a URL's token; which kind fits the address is the caller's.
+
+        Raises:
+            SealBroken: as `open_model`, or the capability has expired.
+        """
+        capability = self.open_model(Capability, token, bound_to=_CAPABILITY)
+        if capability.expires_at <= now.timestamp():
+            raise SealBroken("the capability has expired")
+        return capability
+
+    def token_hash(self, token: str) -> str:
+        """The keyed hash by which a token is looked up."""
+        return hmac.digest(self._token_key, token.encode(), sha256).hex()
+
+    def digest(self, data: bytes) -> str:
+        """The keyed hash that tells whether two contents are the same."""
+        return hmac.digest(self._digest_key, data, sha256).hex()
+
+    def _bound(self, bound_to: str) -> bytes:
+        """Associated data; version and key id have no dots, so parts cannot shift."""
+        return f"{self._head}.{bound_to}".encode()
+
+    def _decrypted(self, data: bytes, bound_to: str) -> bytes:
+        nonce, sealed = data[:_NONCE_BYTES], data[_NONCE_BYTES:]
+        try:
+            return self._cipher.decrypt(nonce, sealed, self._bound(bound_to))
+        except InvalidTag:
+            raise SealBroken("sealed for another place, or changed") from None
+
+
+def _check(key: bytes, key_id: str, hash_key: bytes) -> None:
+    if len(key) != KEY_BYTES:
+        raise NotConfigured(f"the sealing key must be {KEY_BYTES} bytes, not {len(key)}")
+    if len(hash_key) < KEY_BYTES:
+        raise NotConfigured(
+            f"the hash key must be at least {KEY_BYTES} bytes, not {len(hash_key)}"
+        )
+    if hmac.compare_digest(key, hash_key):
+        raise NotConfigured("the sealing key and the hash key must differ")
+    if not _KEY_ID.fullmatch(key_id):
+        raise NotConfigured("a key id is 1 to 32 letters, digits, '-' and '_'")
+
+
+def _derived(key: bytes, purpose: str) -> bytes:
+    """A key of its own for each purpose, so that hashes of one say nothing of another."""
+    return hmac.digest(key, f"session-chain-orchestrator:{purpose}".encode(), sha256)
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _decode(text: str) -> bytes:
+    """Decode base64url without padding; each value has exactly one spelling.
+
+    Raises:
+        ValueError: other characters, a wrong length, or bits left over.
+    """
+    if not _BASE64URL.fullmatch(text):
+        raise ValueError("not base64url")
+    try:
+        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except binascii.Error:
+        raise ValueError("not base64url") from None
+    last = len(data) - len(data) % 3
+    if not text.endswith(_encode(data[last:])):
+        raise ValueError("not the canonical spelling")
+    return data

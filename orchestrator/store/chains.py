@@ -1,0 +1,136 @@
+"""Chains and their steps: the statements, and what is done with them in a transaction.
+
+Statements are built once: to build one takes longer than SQLite does to run it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import bindparam, func, select, tuple_, update
+
+from orchestrator.domain.chain import Chain, Slot, Step, StepState, View
+from orchestrator.ports import ChainRow, Clock
+from orchestrator.store.rows import (
+    chain_of,
+    chain_values,
+    slot_values,
+    step_of,
+    step_values,
+)
+from orchestrator.store.tables import chains, steps
+from orchestrator.store.upsert import add_or_replace
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from sqlalchemy import Connection, RowMapping, Select
+
+_KEY: Final = ("chain_id", "step", "generation")
+
+CHAIN: Final = select(chains).where(chains.c.id == bindparam("chain_id"))
+
+STEPS: Final = (
+    select(steps)
+    .where(steps.c.chain_id == bindparam("chain_id"))
+    .order_by(steps.c.generation, steps.c.step)
+)
+STEP: Final = select(steps).where(*(steps.c[name] == bindparam(name) for name in _KEY))
+STEP_BY_TOKEN: Final = (
+    select(steps).where(steps.c.token_hash == bindparam("token_hash")).limit(1)
+)
+
+_LOCKED_CHAIN: Final = CHAIN.with_for_update()
+_LOCKED_PAIR: Final = (
+    select(steps)
+    .where(
+        steps.c.chain_id == bindparam("chain_id"),
+        steps.c.generation == bindparam("generation"),
+        steps.c.step.between(bindparam("step"), bindparam("following")),
+    )
+    .order_by(steps.c.step)
+    .with_for_update()
+)
+_REPLACE_CHAIN: Final = update(chains).where(chains.c.id == bindparam("chain_id"))
+_PUT_STEP: Final = add_or_replace(steps, _KEY)
+
+_DUE: Final = (
+    select(steps)
+    .where(steps.c.check_at <= bindparam("now"))
+    .order_by(steps.c.check_at)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
+)
+
+
+def look(connection: Connection, slot: Slot, now: Clock) -> View:
+    """Lock the chain's row (rule H9), then read what is around the slot.
+
+    Two statements: only the second is sure to see what the last holder of the lock wrote.
+    It locks too, because the clock moves `check_at` without the chain's lock.
+    """
+    key = slot_values(slot)
+    row = connection.execute(_LOCKED_CHAIN, key).mappings().one_or_none()
+    if row is None:
+        raise KeyError(slot.chain_id)
+    pair = key | {"following": slot.following.step}
+    rows = connection.execute(_LOCKED_PAIR, pair).mappings()
+    found = {step.slot: step for step in map(step_of, rows)}
+    return View(
+        chain=chain_of(row),
+        step=found.get(slot),
+        following=found.get(slot.following),
+        now=now(),
+    )
+
+
+def add_chain(connection: Connection, chain: Chain) -> None:
+    """Write a chain that was not there."""
+    connection.execute(chains.insert(), chain_values(chain))
+
+
+def replace_chain(connection: Connection, chain: Chain) -> None:
+    """Write a chain's row anew."""
+    connection.execute(_REPLACE_CHAIN, chain_values(chain) | {"chain_id": chain.id})
+
+
+def put_steps(connection: Connection, rows: Sequence[Step]) -> None:
+    """Create or replace rows."""
+    if rows:
+        statement = _PUT_STEP[connection.dialect.name]
+        connection.execute(statement, [step_values(row) for row in rows])
+
+
+def take_due(
+    connection: Connection, now: datetime, *, lease: timedelta, limit: int
+) -> list[Step]:
+    """Take rows whose `check_at` has come, but not those that another is just taking."""
+    due = connection.execute(_DUE, {"now": now, "limit": limit}).mappings()
+    taken = [replace(step_of(row), check_at=now + lease) for row in due]
+    if taken:
+        keys = [tuple(slot_values(row.slot).values()) for row in taken]
+        mine = tuple_(*(steps.c[name] for name in _KEY)).in_(keys)
+        connection.execute(update(steps).where(mine).values(check_at=now + lease))
+    return taken
+
+
+def newest(state: str | None, requestor: str | None) -> Select[*tuple[object, ...]]:
+    """Chains with their number of sessions; the chain's end takes a slot, but is none."""
+    sessions = (
+        select(func.coalesce(func.max(steps.c.step), 0))
+        .where(steps.c.chain_id == chains.c.id, steps.c.state != StepState.END)
+        .scalar_subquery()
+    )
+    query = select(chains, sessions.label("steps"))
+    if state is not None:
+        query = query.where(chains.c.state == state)
+    if requestor is not None:
+        query = query.where(chains.c.requestor == requestor)
+    return query.order_by(chains.c.created_at.desc(), chains.c.id.desc())
+
+
+def chain_row_of(row: RowMapping) -> ChainRow:
+    """A row of `newest`."""
+    return ChainRow(chain=chain_of(row), steps=row["steps"])

@@ -1,0 +1,106 @@
+"""A database as two verbs, `read` and `write`, whichever driver is behind it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+from sqlalchemy import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError
+
+from orchestrator.domain.errors import NotConfigured
+from orchestrator.store.faults import FAULTS, passes, translated
+from orchestrator.store.postgresql import Postgresql
+from orchestrator.store.sqlite import Sqlite
+
+if TYPE_CHECKING:
+    from sqlalchemy import RowMapping, Select
+
+T = TypeVar("T")
+
+#: How often a transaction that lost a race is tried in all.
+TRIES_MAX: Final = 3
+
+#: How long to wait for a lock, a connection or an answer.
+PATIENCE_S: Final = 5.0
+
+
+class Driver(Protocol):
+    """Runs functions on a connection, away from the event loop's own time."""
+
+    async def read(self, act: Callable[[Connection], T]) -> T:
+        """Run single queries, each on its own."""
+
+    async def write(self, act: Callable[[Connection], T]) -> T:
+        """Run one transaction and commit it."""
+
+    async def close(self) -> None:
+        """Close every connection."""
+
+
+class Database:
+    """One database; every error that leaves here is one of ours."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    async def read(
+        self, query: Select[*tuple[object, ...]], **values: object
+    ) -> Sequence[RowMapping]:
+        """The rows of one query."""
+
+        def act(connection: Connection) -> Sequence[RowMapping]:
+            return connection.execute(query, values).mappings().all()
+
+        try:
+            return await self._driver.read(act)
+        except FAULTS as fault:
+            raise translated(fault) from None
+
+    async def write(self, act: Callable[[Connection], T]) -> T:
+        """One transaction; it is repeated as a whole when it lost a race."""
+        tries = 1
+        while True:
+            try:
+                return await self._driver.write(act)
+            except FAULTS as fault:
+                if tries == TRIES_MAX or not passes(fault):
+                    raise translated(fault) from None
+            tries += 1
+
+
+@asynccontextmanager
+async def open_database(
+    url: str, *, patience_s: float = PATIENCE_S
+) -> AsyncIterator[Database]:
+    """The database at `url`; it is connected to when that is first needed.
+
+    Raises:
+        NotConfigured: this is no URL of a database we can use.
+    """
+    driver = _driver(url, patience_s)
+    try:
+        yield Database(driver)
+    finally:
+        await driver.close()
+
+
+def _driver(url: str, patience_s: float) -> Driver:
+    parsed = _parse(url)
+    match parsed.drivername.partition("+")[0]:
+        case "postgresql":
+            return Postgresql(parsed, patience_s)
+        case "sqlite" if parsed.database in {None, "", ":memory:"}:
+            raise NotConfigured("an SQLite database must be a file: sqlite:///path")
+        case "sqlite":
+            return Sqlite(parsed, patience_s)
+        case _:
+            raise NotConfigured("the database must be sqlite:///... or postgresql://...")
+
+
+def _parse(url: str) -> URL:
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):  # their texts hold what was in the URL
+        raise NotConfigured("the database's URL cannot be read") from None

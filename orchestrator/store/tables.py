@@ -1,0 +1,159 @@
+"""The rows of DESIGN §5 as tables; a change here needs a revision in `migrations/`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Dialect
+    from sqlalchemy.types import TypeEngine
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time on every database; SQLite itself keeps no time zone."""
+
+    impl: TypeEngine[datetime] | type[TypeEngine[datetime]] = DateTime(timezone=True)
+    cache_ok: bool | None = True
+
+    def process_bind_param(
+        self, value: datetime | None, dialect: Dialect
+    ) -> datetime | None:
+        """Turn to UTC; a time without a zone is a defect of ours."""
+        del dialect
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a time without a time zone")
+        return value and value.astimezone(UTC)
+
+    def process_result_value(
+        self, value: datetime | None, dialect: Dialect
+    ) -> datetime | None:
+        """Give the zone back."""
+        del dialect
+        if value is None or value.tzinfo is not None:
+            return value
+        return value.replace(tzinfo=UTC)
+
+
+#: Names for every constraint, so that a later revision can name what it alters.
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+#: Rows in the order they were written; SQLite counts only in an INTEGER key.
+_NUMBER: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+chains: Final = Table(
+    "chains",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("requestor", String, nullable=False),
+    Column("backend", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("reason", Text),
+    Index(None, "created_at", "id"),
+)
+
+steps: Final = Table(
+    "steps",
+    metadata,
+    Column("chain_id", ForeignKey("chains.id"), primary_key=True),
+    Column("step", Integer, primary_key=True),
+    Column("generation", Integer, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("session_type", String, nullable=False),
+    Column("cause", String, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("check_at", UtcDateTime),
+    Column("in_flow", Boolean, nullable=False),
+    Column("deadline", UtcDateTime),
+    Column("forwarded_at", UtcDateTime),
+    Column("completed_at", UtcDateTime),
+    Column("chained", Boolean, nullable=False),
+    Column("announced", Boolean, nullable=False),
+    Column("session_timeout_s", BigInteger, nullable=False),
+    Column("lease_owner", String),
+    Column("lease_until", UtcDateTime),
+    Column("token_hash", String),
+    Column("answer_hash", String),
+    Column("final_status", String),
+    Column("reason", Text),
+    Column("sealed_request", Text),
+    Column("sealed_prepared", Text),
+    Column("sealed_package", Text),
+    Column("sealed_token", Text),
+    Column("sealed_result", Text),
+)
+
+waiting: Final = Table(
+    "waiting",
+    metadata,
+    Column("number", _NUMBER, primary_key=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("kind", String, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("chain_id", String),
+    Column("endpoint", String),
+    Column("lease_owner", String),
+    Column("lease_until", UtcDateTime),
+    Column("message_id", String, nullable=False),
+    Column("exchange", String, nullable=False),
+    Column("routing_key", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("content_type", String, nullable=False),
+    Column("correlation_id", String),
+    Column("headers", JSON, nullable=False),
+    Index(None, "due_at", "created_at", "number"),
+)
+
+#: `body` is the event's own JSON, kept as text: PostgreSQL's json types refuse \u0000.
+events: Final = Table(
+    "events",
+    metadata,
+    Column("number", _NUMBER, primary_key=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("chain_id", String, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("time", UtcDateTime, nullable=False),
+    Column("published_at", UtcDateTime),
+    Column("body", Text, nullable=False),
+    UniqueConstraint("chain_id", "sequence"),
+)
+
+
+def _partial(column: Column[object], where: ColumnElement[bool]) -> None:
+    """Index only the rows that are looked for; most rows are not."""
+    Index(None, column, postgresql_where=where, sqlite_where=where)
+
+
+_partial(steps.c.check_at, steps.c.check_at.is_not(None))
+_partial(steps.c.token_hash, steps.c.token_hash.is_not(None))
+_partial(waiting.c.chain_id, waiting.c.chain_id.is_not(None))
+_partial(events.c.number, events.c.published_at.is_(None))

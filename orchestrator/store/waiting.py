@@ -1,0 +1,83 @@
+"""Waiting rows: messages that are published later, by whoever holds their lease."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import bindparam, delete, or_, select, update
+
+from orchestrator.ports import Message, Waiting
+from orchestrator.store.rows import waiting_of, waiting_values
+from orchestrator.store.tables import waiting
+from orchestrator.store.upsert import add_or_keep
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+#: Whoever wrote an outbox row publishes it right after; only then the clock does.
+OUTBOX_DELAY: Final = timedelta(seconds=2)
+
+ALL: Final = (
+    select(waiting)
+    .order_by(waiting.c.due_at, waiting.c.created_at, waiting.c.number)
+    .limit(bindparam("limit"))
+)
+OF_CHAIN: Final = ALL.where(waiting.c.chain_id == bindparam("chain_id"))
+
+_DUE: Final = ALL.where(
+    waiting.c.due_at <= bindparam("now"),
+    or_(waiting.c.lease_until.is_(None), waiting.c.lease_until <= bindparam("now")),
+).with_for_update(skip_locked=True)
+_LEASE: Final = update(waiting).where(
+    waiting.c.number.in_(bindparam("numbers", expanding=True))
+)
+_ADD: Final = add_or_keep(waiting, ["id"])
+_DROP: Final = delete(waiting).where(waiting.c.id.in_(bindparam("ids", expanding=True)))
+
+
+def outbox(chain_id: str, messages: Sequence[Message], now: datetime) -> list[Waiting]:
+    """Messages of a transaction as rows of it."""
+    return [
+        Waiting(
+            id=message.id,
+            kind="outbox",
+            due_at=now + OUTBOX_DELAY,
+            message=message,
+            chain_id=chain_id,
+            created_at=now,
+        )
+        for message in messages
+    ]
+
+
+def put(connection: Connection, rows: Sequence[Waiting]) -> None:
+    """Add rows; one whose id is there already stays as it is."""
+    if rows:
+        statement = _ADD[connection.dialect.name]
+        connection.execute(statement, [waiting_values(row) for row in rows])
+
+
+def take_due(
+    connection: Connection,
+    now: datetime,
+    *,
+    owner: str,
+    lease: timedelta,
+    limit: int,
+) -> list[Waiting]:
+    """Lease due rows that nobody holds, nor is just taking."""
+    due = connection.execute(_DUE, {"now": now, "limit": limit})
+    rows = due.mappings().all()
+    if rows:
+        numbers = [row["number"] for row in rows]
+        leased = _LEASE.values(lease_owner=owner, lease_until=now + lease)
+        connection.execute(leased, {"numbers": numbers})
+    return [waiting_of(row) for row in rows]
+
+
+def drop(connection: Connection, ids: Sequence[str]) -> None:
+    """Delete rows."""
+    if ids:
+        connection.execute(_DROP, {"ids": ids})

@@ -1,0 +1,45 @@
+"""Fixtures of the broker's room: a vhost with our topology, and ways into it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aio_pika import RobustConnection
+from yarl import URL
+
+from orchestrator.broker.connection import connect
+from orchestrator.broker.publishing import BrokerPublisher
+from orchestrator.broker.topology import declare
+from orchestrator.local.rabbitmq import Broker
+from tests.broker.support import Operator, Wire
+
+
+@pytest.fixture
+async def connection(vhost_url: str) -> AsyncIterator[RobustConnection]:
+    """A connection to a vhost of this test's own, with the topology declared."""
+    async with await connect(vhost_url, "test") as opened:
+        await declare(opened)
+        yield opened
+
+
+@pytest.fixture
+async def publisher(
+    vhost_url: str, connection: RobustConnection
+) -> AsyncIterator[BrokerPublisher]:
+    """A publisher into that vhost."""
+    async with BrokerPublisher.open(vhost_url, "test publisher") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def wire(vhost_url: str, connection: RobustConnection) -> AsyncIterator[Wire]:
+    """A way to that vhost that can be cut."""
+    async with Wire.open(vhost_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def operator(broker: Broker, vhost_url: str) -> Operator:
+    """The management of that vhost."""
+    return Operator(broker=broker, vhost=URL(vhost_url).path.removeprefix("/"))

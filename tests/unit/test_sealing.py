@@ -1,0 +1,257 @@
+"""The envelope: what opens, what does not, and what it tells about itself."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from orchestrator.domain.errors import NotConfigured, SealBroken
+from orchestrator.sealing import Sealer, new_key, read_key
+from schemas.capabilities import Capability
+from schemas.irma import parse_session_request, parse_session_result
+from schemas.messages import CallbackSecrets
+
+KEY = bytes(range(32))
+HASH_KEY = bytes(range(100, 132))
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SEALER = Sealer(KEY, "k1", HASH_KEY)
+
+
+class Other(BaseModel):
+    """A model that nothing else looks like."""
+
+    something: int
+
+
+def capability(expires_at: datetime = NOW + timedelta(hours=1)) -> Capability:
+    """A capability as the gateway makes it."""
+    return Capability(
+        kind="bridge",
+        chain_id="01J00000000000000000000000",
+        step=3,
+        generation=0,
+        requestor="acme",
+        session_type="disclosing",
+        validity_s=120,
+        expires_at=int(expires_at.timestamp()),
+        target="https://endpoint.example/next?x=1",
+    )
+
+
+@given(st.binary(max_size=300), st.text(max_size=40))
+def test_opens_what_it_sealed(plain: bytes, bound_to: str) -> None:
+    """Any bytes, the empty ones too, come back under the same binding."""
+    assert SEALER.open(SEALER.seal(plain, bound_to=bound_to), bound_to=bound_to) == plain
+
+
+def test_form_is_version_key_id_and_base64url() -> None:
+    """The envelope names its version and key and needs no escaping anywhere."""
+    sealed = SEALER.seal(b"marker", bound_to="x")
+    assert re.fullmatch(r"v1\.k1\.[A-Za-z0-9_-]+", sealed)
+    assert "marker" not in sealed
+
+
+def test_same_secret_looks_different_each_time() -> None:
+    """Two envelopes of one secret cannot be told to hold the same."""
+    assert SEALER.seal(b"x", bound_to="a") != SEALER.seal(b"x", bound_to="a")
+
+
+def test_other_binding_does_not_open() -> None:
+    """A sealed value that was moved to another place is refused."""
+    sealed = SEALER.seal(b"x", bound_to="row:1-result")
+    with pytest.raises(SealBroken, match="another place"):
+        SEALER.open(sealed, bound_to="row:2-result")
+
+
+def test_same_key_id_with_another_key_does_not_open() -> None:
+    """A key is known by its bytes, not by its name alone."""
+    sealed = Sealer(bytes(32), "k1", HASH_KEY).seal(b"x", bound_to="a")
+    with pytest.raises(SealBroken, match="another place"):
+        SEALER.open(sealed, bound_to="a")
+
+
+def test_unknown_key_id_is_told() -> None:
+    """An envelope of a key that was never here, or is gone, says so."""
+    sealed = Sealer(KEY, "k0", HASH_KEY).seal(b"x", bound_to="a")
+    with pytest.raises(SealBroken, match="unknown key"):
+        SEALER.open(sealed, bound_to="a")
+
+
+def test_renaming_the_key_breaks_the_seal() -> None:
+    """The key id is authenticated: nothing can be passed off as another key's."""
+    other = Sealer(KEY, "k0", HASH_KEY).seal(b"x", bound_to="a")
+    with pytest.raises(SealBroken, match="another place"):
+        SEALER.open(other.replace("v1.k0.", "v1.k1."), bound_to="a")
+
+
+def test_any_changed_character_breaks_the_seal() -> None:
+    """Each envelope has one spelling: no character can be changed unnoticed."""
+    sealed = SEALER.seal(b"some secret", bound_to="a")
+    for at, char in enumerate(sealed):
+        changed = sealed[:at] + ("A" if char != "A" else "B") + sealed[at + 1 :]
+        with pytest.raises(SealBroken):
+            SEALER.open(changed, bound_to="a")
+
+
+@pytest.mark.parametrize("length", [4, 5, 6])
+def test_unused_bits_are_not_ignored(length: int) -> None:
+    """Base64 leaves bits over at the end; they cannot be changed unnoticed either."""
+    sealed = SEALER.seal(bytes(length), bound_to="a")
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    for letter in set(letters) - {sealed[-1]}:
+        with pytest.raises(SealBroken):
+            SEALER.open(sealed[:-1] + letter, bound_to="a")
+
+
+@pytest.mark.parametrize(
+    "sealed",
+    [
+        "",
+        "v1",
+        "v1.k1",
+        "v1.k1.",
+        "v1..AAAA",
+        "v2.k1.AAAA",
+        "v1.k1.AAAA",
+        "v1.k1.AAAAA",
+        "v1.k1.A+A/",
+        "v1.k1.AAAA=",
+        "v1.k1.x.AAAA",
+        "v1.k1.é",
+        "\x00",
+    ],
+)
+def test_malformed_envelopes_are_refused(sealed: str) -> None:
+    """Whatever is no envelope is refused, and the refusal repeats nothing of it."""
+    with pytest.raises(SealBroken) as refusal:
+        SEALER.open(sealed, bound_to="a")
+    assert str(refusal.value) in {"malformed seal", "sealed with an unknown key"}
+
+
+@given(st.text(max_size=80))
+def test_no_text_raises_anything_else(text: str) -> None:
+    """Any text is either refused as a broken seal or was sealed by us."""
+    with pytest.raises(SealBroken):
+        SEALER.open(text, bound_to="a")
+
+
+def test_refusals_hide_the_content() -> None:
+    """Neither the secret nor its JSON error is in the text or the cause of a refusal."""
+    secrets = CallbackSecrets(result={"a": "MARKER"}, token="MARKER", url="MARKER")
+    sealed = SEALER.seal_model(secrets, bound_to="a")
+    with pytest.raises(SealBroken, match="no Other") as refusal:
+        SEALER.open_model(Other, sealed, bound_to="a")
+    assert "MARKER" not in repr(refusal.value)
+    assert refusal.value.__cause__ is None
+
+
+def test_models_come_back_equal() -> None:
+    """Models with aliases, unknown fields and enums survive the envelope."""
+    request = parse_session_request(
+        '{"nextSession":{"url":"https://e.example/n"},"request":{'
+        '"@context":"https://irma.app/ld/request/disclosure/v2",'
+        '"disclose":[[["a.b.c.d"]]],"unknown":{"x":[1]}}}'
+    )
+    result = parse_session_result(
+        '{"token":"Ht5cJ0pWq7ZbXk2mNv8R","status":"CONNECTED","type":"disclosing",'
+        '"proofStatus":"VALID","disclosed":[[{"rawvalue":null,"value":null,'
+        '"id":"a.b.c.d","status":"NULL","issuancetime":1}],[],null],"new":1}'
+    )
+    for model in (request, result, capability()):
+        sealed = SEALER.seal_model(model, bound_to="a")
+        assert SEALER.open_model(type(model), sealed, bound_to="a") == model
+
+
+def test_capability_fits_into_a_url() -> None:
+    """A capability's token needs no escaping in a path and comes back the same."""
+    token = SEALER.seal_capability(capability())
+    assert re.fullmatch(r"[A-Za-z0-9._-]+", token)
+    assert SEALER.open_capability(token, now=NOW) == capability()
+
+
+def test_capability_expires() -> None:
+    """From the second it expires on, a capability is worth nothing."""
+    token = SEALER.seal_capability(capability(NOW))
+    SEALER.open_capability(token, now=NOW - timedelta(seconds=1))
+    with pytest.raises(SealBroken, match="expired"):
+        SEALER.open_capability(token, now=NOW)
+
+
+def test_other_seals_are_no_capabilities() -> None:
+    """A sealed message cannot be used as a capability URL, even with the same content."""
+    sealed = SEALER.seal_model(capability(), bound_to="row:x")
+    with pytest.raises(SealBroken):
+        SEALER.open_capability(sealed, now=NOW)
+
+
+def test_hashes_are_keyed_stable_and_separate() -> None:
+    """A hash depends on the hash key and the purpose only, not on the sealing key."""
+    renewed = Sealer(bytes(32), "k2", HASH_KEY)
+    assert SEALER.token_hash("t") == renewed.token_hash("t")
+    assert SEALER.token_hash("t") != SEALER.digest(b"t")
+    assert SEALER.token_hash("t") != Sealer(KEY, "k1", bytes(32)).token_hash("t")
+    assert re.fullmatch("[0-9a-f]{64}", SEALER.digest(b""))
+
+
+def test_hashes_stay_what_they_are() -> None:
+    """Stored hashes must be found again by every later version."""
+    assert SEALER.token_hash("Ht5cJ0pWq7ZbXk2mNv8R") == (
+        "01bef47b35e6bb8e573e90d39982915dd982e71f79e86799b941404d64a4e1b2"
+    )
+    assert SEALER.digest(b"{}") == (
+        "b2a92bfaacf2304cfe9f50ae2332c02c546491967bc7627eaf2e50e23395f9bb"
+    )
+
+
+def test_stored_envelopes_stay_readable() -> None:
+    """What an earlier version sealed is opened by every later one."""
+    sealed = "v1.k1.KSD49wcKsGSjykn4DtXXlC0HZQ8iiYi2zui3rT3kRjE"
+    assert SEALER.open(sealed, bound_to="row:x") == b"kept"
+
+
+def test_new_keys_are_read_back() -> None:
+    """A new key is 32 bytes, never the same twice, with or without padding."""
+    first, second = new_key(), new_key()
+    assert first != second
+    assert len(read_key(first)) == 32
+    assert read_key(f" {first}=\n") == read_key(first)
+
+
+@pytest.mark.parametrize(
+    "text,why",
+    [
+        ("", "this one is 0 bytes"),
+        ("AAAA", "this one is 3 bytes"),
+        ("not base64!", "base64url"),
+        ("A" * 44, "this one is 33 bytes"),
+        ("'" + "A" * 43 + "'", "without quotes"),
+    ],
+)
+def test_bad_key_texts_are_explained(text: str, why: str) -> None:
+    """A key that cannot be used is refused with what is wrong, never with its text."""
+    with pytest.raises(NotConfigured, match=why) as refusal:
+        read_key(text)
+    assert not text or text not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "key,key_id,hash_key,why",
+    [
+        (bytes(16), "k1", HASH_KEY, "32 bytes, not 16"),
+        (KEY, "k1", bytes(31), "at least 32 bytes, not 31"),
+        (KEY, "k1", KEY, "must differ"),
+        (KEY, "k.1", HASH_KEY, "key id"),
+        (KEY, "", HASH_KEY, "key id"),
+    ],
+)
+def test_unfit_keys_are_refused(
+    key: bytes, key_id: str, hash_key: bytes, why: str
+) -> None:
+    """A sealer is not made of keys that could not do their work."""
+    with pytest.raises(NotConfigured, match=why):
+        Sealer(key, key_id, hash_key)
