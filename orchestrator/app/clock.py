@@ -1,0 +1,41 @@
+"""The clock worker process."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from orchestrator.app.tools import (
+    on_signals,
+    open_backend,
+    open_tools,
+    utc_now,
+)
+from orchestrator.lifecycle import notify_ready
+from orchestrator.settings import Settings
+from workers.clock import ClockWorker
+
+
+async def run_clock_worker(settings: Settings) -> None:
+    """Look at the clock until SIGTERM."""
+    async with (
+        open_tools(settings, "clock") as tools,
+        open_backend(settings) as backend,
+    ):
+        worker = ClockWorker(
+            store=tools.store,
+            rulings=tools.rulings,
+            publisher=tools.publisher,
+            rows=tools.rows,
+            make=tools.make,
+            backend=backend,
+            clock=utc_now,
+            owner=tools.owner,
+            session_lifetime=timedelta(
+                seconds=settings.irma_server.max_session_lifetime_s
+            ),
+        )
+        stop = asyncio.Event()
+        with on_signals(stop.set):
+            await notify_ready(settings.notify_socket)
+            await worker.run(stop)

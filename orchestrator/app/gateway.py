@@ -1,0 +1,135 @@
+"""The gateway process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from socket import socket
+
+import uvicorn
+
+from orchestrator.app.tools import (
+    DRAIN_S,
+    Tools,
+    jwt_key,
+    make_preparer,
+    make_requestors,
+    on_signals,
+    open_backend,
+    open_tools,
+    utc_now,
+)
+from orchestrator.broker.connection import connect
+from orchestrator.broker.replies import ReplyQueue
+from orchestrator.callbacks import open_signer
+from orchestrator.domain.chain import Slot
+from orchestrator.gateway import Desk, create_app
+from orchestrator.gateway.authentication import Authenticator
+from orchestrator.gateway.bridge import detach
+from orchestrator.gateway.intake import ResultIntake
+from orchestrator.lifecycle import notify_ready
+from orchestrator.ports import Backend, Signer
+from orchestrator.settings import Settings
+from schemas.messages import WakeUp
+
+
+async def run_gateway(settings: Settings) -> None:
+    """Serve HTTP until SIGTERM; what was asked before is answered."""
+    async with (
+        open_tools(settings, "gateway") as tools,
+        open_backend(settings) as backend,
+        open_signer(jwt_key(settings), issuer=settings.jwt_issuer) as signer,
+        await connect(
+            settings.broker_url.get_secret_value(), "gateway replies"
+        ) as connection,
+    ):
+        # The desk is told of wake-ups nobody waits for by the queue it holds itself.
+        unclaimed = _Unclaimed()
+        async with ReplyQueue.open(connection, unclaimed=unclaimed) as replies:
+            desk = _desk(tools, replies, backend, signer)
+            unclaimed.desk = desk
+            config = uvicorn.Config(
+                create_app(desk),
+                host=settings.listen.host,
+                port=settings.listen.port,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=int(DRAIN_S),
+            )
+            await _Server(config, settings.notify_socket).serve()
+
+
+class _Unclaimed:
+    """An offer that nobody waits for any more is detached (the hand-over's table)."""
+
+    desk: Desk | None = None
+
+    async def __call__(self, wake_up: WakeUp) -> None:
+        if self.desk is None:
+            return
+        slot = Slot(
+            chain_id=wake_up.chain_id, step=wake_up.step, generation=wake_up.generation
+        )
+        await detach(self.desk, slot, wake_up.requestor)
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens, and ends with exit code 0 on SIGTERM."""
+
+    def __init__(self, config: uvicorn.Config, notify_socket: str | None) -> None:
+        super().__init__(config)
+        self._notify_socket = notify_socket
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        await super().startup(sockets)
+        await notify_ready(self._notify_socket)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Uvicorn raises the signal again when it is done; an ordered end is none."""
+        with on_signals(self._end):
+            yield
+
+    def _end(self) -> None:
+        self.should_exit = True
+
+
+def _desk(tools: Tools, replies: ReplyQueue, backend: Backend, signer: Signer) -> Desk:
+    settings = tools.settings
+    intake = ResultIntake(
+        store=tools.store,
+        publisher=tools.publisher,
+        background=tools.background,
+        clock=utc_now,
+        confirm_budget_s=settings.confirm_budget_s,
+    )
+    return Desk(
+        store=tools.store,
+        publisher=tools.publisher,
+        replies=replies,
+        backend=backend,
+        signer=signer,
+        sealer=tools.sealer,
+        rows=tools.rows,
+        make=tools.make,
+        preparer=make_preparer(tools),
+        rulings=tools.rulings,
+        intake=intake,
+        background=tools.background,
+        requestors=make_requestors(settings),
+        authenticator=make_authenticator(settings),
+        clock=utc_now,
+        unsigned_allowed=settings.allow_unsigned_callbacks,
+        bridge_budget_s=settings.bridge_budget_s,
+    )
+
+
+def make_authenticator(settings: Settings) -> Authenticator:
+    """Knows who is asking."""
+    keys = settings.requestor_keys()
+    tokens = {
+        keys[name]: configured.key.get_secret_value()
+        for name, configured in settings.requestors.items()
+    }
+    return Authenticator(tokens=tokens, no_auth=settings.no_auth)

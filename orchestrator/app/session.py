@@ -1,0 +1,60 @@
+"""The session worker process."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from orchestrator.app.consuming import consume
+from orchestrator.app.tools import (
+    make_preparer,
+    make_requestors,
+    open_backend,
+    open_tools,
+    utc_now,
+)
+from orchestrator.domain.claiming import Budget
+from orchestrator.ports import Queues
+from orchestrator.settings import Settings
+from workers.intake import IntakeDesk
+from workers.session import SessionWorker
+from workers.starting import Starter
+
+#: Messages the session worker handles at a time; each is mostly database work.
+SESSION_CONCURRENCY: Final = 32
+
+
+async def run_session_worker(settings: Settings) -> None:
+    """Consume `sessions` until SIGTERM."""
+    async with (
+        open_tools(settings, "session") as tools,
+        open_backend(settings) as backend,
+    ):
+        worker = SessionWorker(
+            publisher=tools.publisher,
+            rulings=tools.rulings,
+            sealer=tools.sealer,
+            rows=tools.rows,
+            preparer=make_preparer(tools),
+            requestors=make_requestors(settings),
+            budget=Budget(
+                steps_max=settings.chain.steps_max, wall_time=settings.wall_time
+            ),
+            intake=IntakeDesk(
+                store=tools.store,
+                rulings=tools.rulings,
+                publisher=tools.publisher,
+                rows=tools.rows,
+                make=tools.make,
+                clock=utc_now,
+            ),
+            starter=Starter(
+                store=tools.store,
+                rulings=tools.rulings,
+                publisher=tools.publisher,
+                rows=tools.rows,
+                backend=backend,
+                owner=tools.owner,
+            ),
+            clock=utc_now,
+        )
+        await consume(tools, Queues.SESSIONS, worker, SESSION_CONCURRENCY)

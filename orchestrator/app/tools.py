@@ -1,0 +1,173 @@
+"""What every process has: broker, database, keys; and how the settings become objects."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import urlsplit
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from pydantic import SecretStr
+from ulid import ULID
+
+from orchestrator.backends.irma import IrmaBackend
+from orchestrator.background import Background
+from orchestrator.broker import topology
+from orchestrator.broker.connection import connect
+from orchestrator.broker.publishing import BrokerPublisher
+from orchestrator.callbacks import private_key, private_key_file
+from orchestrator.domain.permissions import ANONYMOUS, Permissions, Requestor
+from orchestrator.domain.requestors import Requestors
+from orchestrator.ports import Backend, Publisher, Store
+from orchestrator.preparing import Preparer
+from orchestrator.rows import RowSecrets
+from orchestrator.rulings import Rulings
+from orchestrator.sealing import Sealer, read_key
+from orchestrator.settings import Settings
+from orchestrator.store import check_schema, open_store
+from orchestrator.work import WorkMaker
+
+#: After SIGTERM a process has this long for what is in hand (G9).
+DRAIN_S: Final = 25.0
+
+
+def utc_now() -> datetime:
+    """The clock of the product."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What every process has."""
+
+    settings: Settings
+    store: Store
+    publisher: Publisher
+    background: Background
+    sealer: Sealer
+    rows: RowSecrets
+    make: WorkMaker
+    rulings: Rulings
+    owner: str
+
+
+@asynccontextmanager
+async def open_tools(settings: Settings, process: str) -> AsyncIterator[Tools]:
+    """Connect to broker and database, and declare the topology."""
+    url = settings.broker_url.get_secret_value()
+    database_url = settings.database_url.get_secret_value()
+    sealer = make_sealer(settings)
+    owner = f"{process}-{ULID()}"
+    await check_schema(database_url)
+    background = Background()
+    async with (
+        open_store(database_url) as store,
+        BrokerPublisher.open(url, process) as publisher,
+    ):
+        async with await connect(url, f"{process} topology") as connection:
+            await topology.declare(connection)
+        try:
+            yield Tools(
+                settings=settings,
+                store=store,
+                publisher=publisher,
+                background=background,
+                sealer=sealer,
+                rows=RowSecrets(sealer=sealer),
+                make=WorkMaker(sealer=sealer),
+                rulings=Rulings(store=store, publisher=publisher, background=background),
+                owner=owner,
+            )
+        finally:
+            await background.drain(DRAIN_S)
+
+
+def make_sealer(settings: Settings) -> Sealer:
+    """The one envelope, with the keys from the settings."""
+    keys = settings.sealing
+    return Sealer(
+        read_key(keys.key.get_secret_value()),
+        keys.key_id,
+        read_key(keys.hash_key.get_secret_value()),
+    )
+
+
+def open_backend(settings: Settings) -> AbstractAsyncContextManager[Backend]:
+    """The IRMA server behind us."""
+    server = settings.irma_server
+    return IrmaBackend.open(
+        server.url,
+        key=_text(server.key),
+        require_signed=server.require_signed,
+    )
+
+
+def jwt_key(settings: Settings) -> RSAPrivateKey | None:
+    """The key that signs results, if there is one."""
+    if settings.jwt_privkey is not None:
+        return private_key(settings.jwt_privkey.get_secret_value())
+    if settings.jwt_privkey_file is not None:
+        return private_key_file(settings.jwt_privkey_file)
+    return None
+
+
+def make_preparer(tools: Tools) -> Preparer:
+    """Puts our URLs into requests."""
+    return Preparer(
+        sealer=tools.sealer,
+        base_url=tools.settings.public_url,
+        wall_time=tools.settings.wall_time,
+    )
+
+
+def make_requestors(settings: Settings) -> Requestors:
+    """Everybody who may start chains, with IRMA's defaults for the common lists."""
+    issue = settings.issue_perms
+    if issue is None:
+        issue = () if settings.production else ("*",)
+    keys = settings.requestor_keys()
+    by_key = {
+        keys[name]: Requestor(
+            name=name,
+            key=keys[name],
+            disclose_perms=configured.disclose_perms,
+            sign_perms=configured.sign_perms,
+            issue_perms=configured.issue_perms,
+            host_perms=configured.host_perms,
+        )
+        for name, configured in settings.requestors.items()
+    }
+    if settings.no_auth:
+        by_key[ANONYMOUS] = Requestor(name="", key=ANONYMOUS)
+    return Requestors(
+        by_key=by_key,
+        permissions=Permissions(
+            disclose_perms=settings.disclose_perms,
+            sign_perms=settings.sign_perms,
+            issue_perms=issue,
+        ),
+        default_host=urlsplit(settings.irma_server.url).netloc,
+    )
+
+
+def _text(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+@contextmanager
+def on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` on SIGTERM and SIGINT."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)

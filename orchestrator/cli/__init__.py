@@ -1,0 +1,1 @@
+"""`chainctl`: runs the processes and looks at what they do."""

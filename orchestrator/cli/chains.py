@@ -1,0 +1,212 @@
+"""`chainctl start`, `list`, `show` and `tail`."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote
+
+import aiohttp
+from pydantic import JsonValue
+from rich.console import Console
+from rich.table import Table
+
+from orchestrator.app.tools import make_sealer
+from orchestrator.broker.connection import connect
+from orchestrator.broker.subscribe import subscribe
+from orchestrator.cli.timeline import event_line, timeline
+from orchestrator.domain.chain import Chain, Step
+from orchestrator.domain.errors import NotConfigured, OrchestratorError
+from orchestrator.ports import ChainRow
+from orchestrator.rows import RowSecrets
+from orchestrator.sandbox.wallet import Wallet
+from orchestrator.settings import Settings
+from orchestrator.store import check_schema, open_store
+from schemas.events import dump_event, parse_event
+from schemas.irma import (
+    IrmaError,
+    SessionPackage,
+    SessionPointer,
+    parse_session_package,
+)
+
+#: What turns a session pointer into a link that opens the app.
+UNIVERSAL_LINK = "https://open.yivi.app/-/session#"
+
+
+async def start_chain(
+    settings: Settings,
+    body: bytes,
+    requestor: str | None,
+    *,
+    wallet: bool,
+    as_json: bool,
+) -> None:
+    """POST a session request to the gateway and tell what came of it."""
+    chain_id, package = await _posted(settings, body, requestor)
+    if as_json:
+        print(json.dumps({"chain": chain_id, **package.to_wire()}))
+    else:
+        print(f"chain    {chain_id}")
+        print(f"token    {package.token}")
+        print(f"pointer  {json.dumps(package.session_ptr.to_wire())}")
+        print(f"link     {universal_link(package.session_ptr)}")
+    if wallet:
+        outcome = await Wallet().run(package.session_ptr)
+        for step in outcome.steps:
+            print(f"wallet   {step.type}: {step.status} at {step.ended_at_s:.2f} s")
+
+
+async def _posted(
+    settings: Settings, body: bytes, requestor: str | None
+) -> tuple[str, SessionPackage]:
+    headers = {"Content-Type": "application/json", **_credentials(settings, requestor)}
+    url = f"{settings.public_url.rstrip('/')}/session"
+    try:
+        async with (
+            aiohttp.ClientSession() as http,
+            http.post(url, data=body, headers=headers) as response,
+        ):
+            answer = await response.read()
+            status, chain_id = response.status, response.headers.get("Chain-Id", "")
+    except aiohttp.ClientError as error:
+        msg = f"no gateway answers at {settings.public_url} ({type(error).__name__})"
+        raise OrchestratorError(msg) from None
+    if status != 200:  # noqa: PLR2004 - OK
+        raise OrchestratorError(_refusal(status, answer))
+    return chain_id, parse_session_package(answer)
+
+
+def _credentials(settings: Settings, requestor: str | None) -> dict[str, str]:
+    if requestor is None and settings.no_auth:
+        return {}
+    names = sorted(settings.requestors)
+    name = requestor or names[0]
+    if name not in settings.requestors:
+        msg = f"requestor {name}: not configured; there are: {', '.join(names)}"
+        raise NotConfigured(msg)
+    return {"Authorization": settings.requestors[name].key.get_secret_value()}
+
+
+def _refusal(status: int, answer: bytes) -> str:
+    try:
+        error = IrmaError.model_validate_json(answer)
+    except ValueError:
+        return f"the gateway answered {status}"
+    return f"{error.error} ({status}): {error.message or error.description}"
+
+
+def universal_link(pointer: SessionPointer) -> str:
+    """The link that opens the app with this session."""
+    return UNIVERSAL_LINK + quote(json.dumps(pointer.to_wire(), separators=(",", ":")))
+
+
+async def list_chains(
+    settings: Settings,
+    *,
+    limit: int,
+    state: str | None,
+    requestor: str | None,
+    as_json: bool,
+) -> None:
+    """Print the newest chains."""
+    url = settings.database_url.get_secret_value()
+    await check_schema(url)
+    async with open_store(url) as store:
+        rows = await store.chains(limit=limit, state=state, requestor=requestor)
+    if as_json:
+        print(json.dumps([_chain_json(row) for row in rows]))
+        return
+    table = Table("chain", "requestor", "state", "steps", "started", "took", "reason")
+    for row in rows:
+        chain = row.chain
+        table.add_row(
+            chain.id,
+            chain.requestor,
+            chain.state,
+            str(row.steps),
+            chain.created_at.isoformat(timespec="seconds"),
+            _took(chain),
+            chain.reason or "",
+        )
+    Console().print(table)
+
+
+def _took(chain: Chain) -> str:
+    if chain.ended_at is None:
+        return ""
+    return f"{(chain.ended_at - chain.created_at).total_seconds():.2f} s"
+
+
+def _chain_json(row: ChainRow) -> dict[str, JsonValue]:
+    chain = row.chain
+    return {
+        "id": chain.id,
+        "requestor": chain.requestor,
+        "backend": chain.backend,
+        "state": chain.state,
+        "generation": chain.generation,
+        "steps": row.steps,
+        "createdAt": chain.created_at.isoformat(),
+        "endedAt": chain.ended_at.isoformat() if chain.ended_at else None,
+        "reason": chain.reason,
+    }
+
+
+async def show_chain(
+    settings: Settings, chain_id: str, *, pointer: bool, as_json: bool
+) -> None:
+    """Print a chain's timeline."""
+    url = settings.database_url.get_secret_value()
+    await check_schema(url)
+    async with open_store(url) as store:
+        chain = await store.chain(chain_id)
+        if chain is None:
+            msg = f"chain {chain_id}: there is no such chain; see `chainctl list`"
+            raise NotConfigured(msg)
+        steps = await store.steps(chain_id)
+        events = await store.events(chain_id)
+    package = _live_package(settings, steps) if pointer else None
+    if as_json:
+        row = _chain_json(ChainRow(chain=chain, steps=len(steps)))
+        told: dict[str, JsonValue] = {
+            **row,
+            "timeline": [json.loads(dump_event(event)) for event in events],
+        }
+        if pointer:
+            told["sessionPtr"] = package.session_ptr.to_wire() if package else None
+        print(json.dumps(told))
+        return
+    Console().print(timeline(chain, steps, events))
+    if pointer:
+        _print_pointer(package)
+
+
+def _live_package(settings: Settings, steps: list[Step]) -> SessionPackage | None:
+    """The package of the session that is live now, if we have started it."""
+    rows = RowSecrets(sealer=make_sealer(settings))
+    for step in reversed(steps):
+        if step.state == "live" and (package := rows.package(step)) is not None:
+            return package
+    return None
+
+
+def _print_pointer(package: SessionPackage | None) -> None:
+    if package is None:
+        print("no live session of this chain was started by us")
+        return
+    print(f"pointer  {json.dumps(package.session_ptr.to_wire())}")
+    print(f"link     {universal_link(package.session_ptr)}")
+
+
+async def tail_events(settings: Settings, pattern: str, *, as_json: bool) -> None:
+    """Print events as they are published."""
+    url = settings.broker_url.get_secret_value()
+    async with (
+        await connect(url, "chainctl tail") as connection,
+        subscribe(connection, pattern) as bodies,
+    ):
+        async for body in bodies:
+            if as_json:
+                print(body.decode(), flush=True)
+            else:
+                print(event_line(parse_event(body)), flush=True)

@@ -1,0 +1,239 @@
+"""The commands of `chainctl`; each loads only what it uses, as processes start by it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Coroutine
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from orchestrator.domain.errors import NotConfigured, OrchestratorError
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
+
+#: Where `make up` keeps its installation; the other commands find it there.
+LOCAL_RUN: Final = Path("run/up")
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Session chains on RabbitMQ: run them, look at them, follow them.",
+)
+database = typer.Typer(no_args_is_help=True, help="The database's schema.")
+keys = typer.Typer(no_args_is_help=True, help="Keys for sealing and hashing.")
+app.add_typer(database, name="db")
+app.add_typer(keys, name="keys")
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help="Configuration file; else ORCHESTRATOR_CONFIG, else that of `chainctl up`.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="For scripts: JSON on stdout.")]
+RunDir = Annotated[Path, typer.Option(help="Where files, keys and logs are kept.")]
+
+
+class WorkerKind(StrEnum):
+    """The kinds of worker process."""
+
+    CALLBACK = "callback"
+    SESSION = "session"
+    HISTORY = "history"
+    CLOCK = "clock"
+
+
+@app.command()
+def up(
+    run_dir: RunDir = LOCAL_RUN,
+    callbacks: Annotated[int, typer.Option(min=1, help="Callback workers.")] = 1,
+) -> None:
+    """Run everything on this machine until Ctrl-C."""
+    from orchestrator.cli.running import run_up
+
+    run_dir.mkdir(parents=True, exist_ok=True)
+    _exit(run_up(run_dir.absolute(), callbacks, os.environ))
+
+
+@app.command()
+def demo(
+    keep: Annotated[bool, typer.Option(help="Keep the run folder.")] = False,
+) -> None:
+    """Run one whole chain on real processes, show its timeline, leave nothing running."""
+    from orchestrator.cli.demo import RUNS, run_demo
+
+    RUNS.mkdir(exist_ok=True)
+    run_dir = Path(tempfile.mkdtemp(prefix="demo-", dir=RUNS.absolute()))
+    code = asyncio.run(run_demo(run_dir, os.environ))
+    if code == 0 and not keep:
+        shutil.rmtree(run_dir)
+    else:
+        typer.echo(f"files and logs are in {run_dir}")
+    sys.exit(code)
+
+
+@app.command()
+def gateway(config: Config = None) -> None:
+    """Run a gateway process until SIGTERM."""
+    settings = _settings(config, "gateway")
+    from orchestrator.app.gateway import run_gateway
+
+    _run(run_gateway(settings))
+
+
+@app.command()
+def worker(kind: WorkerKind, config: Config = None) -> None:
+    """Run a worker process until SIGTERM."""
+    settings = _settings(config, kind)
+    if kind is WorkerKind.CALLBACK:
+        from orchestrator.app.callback import run_callback_worker as run
+    elif kind is WorkerKind.SESSION:
+        from orchestrator.app.session import run_session_worker as run
+    elif kind is WorkerKind.HISTORY:
+        from orchestrator.app.history import run_history_worker as run
+    else:
+        from orchestrator.app.clock import run_clock_worker as run
+    _run(run(settings))
+
+
+@app.command()
+def start(
+    request: Annotated[Path, typer.Argument(help="Session request, a JSON file.")],
+    config: Config = None,
+    requestor: Annotated[str | None, typer.Option(help="Whose chain it is.")] = None,
+    wallet: Annotated[
+        bool, typer.Option("--wallet", help="Let the sandbox's wallet play it.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Start a chain from a session request."""
+    from orchestrator.cli.chains import start_chain
+
+    settings = _settings(config, None)
+    try:
+        body = request.read_bytes()
+    except OSError as error:
+        msg = f"{request}: {error.strerror}"
+        raise NotConfigured(msg) from None
+    _run(start_chain(settings, body, requestor, wallet=wallet, as_json=as_json))
+
+
+@app.command("list")
+def list_(
+    config: Config = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 20,
+    state: Annotated[str | None, typer.Option(help="running, completed, …")] = None,
+    requestor: Annotated[str | None, typer.Option(help="Only this requestor's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List chains, the newest first."""
+    from orchestrator.cli.chains import list_chains
+
+    settings = _settings(config, None)
+    _run(
+        list_chains(
+            settings, limit=limit, state=state, requestor=requestor, as_json=as_json
+        )
+    )
+
+
+@app.command()
+def show(
+    chain: Annotated[str, typer.Argument(help="The chain's id.")],
+    config: Config = None,
+    pointer: Annotated[
+        bool, typer.Option("--pointer", help="Show the live session's pointer: a secret.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show a chain's timeline: every event, with times and waits."""
+    from orchestrator.cli.chains import show_chain
+
+    settings = _settings(config, None)
+    _run(show_chain(settings, chain, pointer=pointer, as_json=as_json))
+
+
+@app.command()
+def tail(
+    config: Config = None,
+    pattern: Annotated[
+        str, typer.Option(help="Routing keys as in a topic exchange.")
+    ] = "#",
+    as_json: Json = False,
+) -> None:
+    """Follow events as they are published, until Ctrl-C."""
+    from orchestrator.cli.chains import tail_events
+
+    settings = _settings(config, None)
+    _run(tail_events(settings, pattern, as_json=as_json))
+
+
+@database.command("upgrade")
+def upgrade(config: Config = None) -> None:
+    """Bring the database's schema up to date."""
+    from orchestrator.store.schema import migrate
+
+    settings = _settings(config, None)
+    _run(migrate(settings.database_url.get_secret_value()))
+
+
+@keys.command("new")
+def new() -> None:
+    """Print a new key for `sealing.key` or `sealing.hash_key`."""
+    from orchestrator.sealing import new_key
+
+    typer.echo(new_key())
+
+
+def main() -> None:
+    """Run `chainctl`."""
+    try:
+        app()
+    except OrchestratorError as error:
+        typer.echo(f"chainctl: {error}", err=True)
+        sys.exit(2 if isinstance(error, NotConfigured) else 1)
+
+
+def _settings(config: Path | None, process: str | None) -> Settings:
+    """The settings, and for a process its logs set up by them."""
+    from orchestrator.settings import CONFIG_VARIABLE, load_settings
+    from orchestrator.telemetry import configure_logging
+
+    local = LOCAL_RUN / "orchestrator.json"
+    if config is None and CONFIG_VARIABLE not in os.environ and local.is_file():
+        config = local
+    settings = load_settings(config, os.environ)
+    if process is not None:
+        configure_logging(settings.logs.level, settings.logs.format, process)
+    else:
+        configure_logging("error", "console", "chainctl")
+    return settings
+
+
+def _run(work: Coroutine[object, object, None]) -> None:
+    """Run to the end; Ctrl-C is an ordered end as well."""
+    try:
+        import uvloop
+
+        uvloop.run(work)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _exit(work: Coroutine[object, object, int]) -> None:
+    sys.exit(asyncio.run(work))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""`chainctl up`: everything on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from orchestrator.app.tools import on_signals
+from orchestrator.local.management import ManagementError
+from orchestrator.local.processes import Exited, ProcessError
+from orchestrator.local.rabbitmq import Broker, BrokerError, broker
+from orchestrator.local.stack import Plan, Stack, sandbox_and_endpoint
+
+#: What a process that was interrupted ends with.
+INTERRUPTED = 128 + signal.SIGINT
+
+
+async def run_up(run_dir: Path, callbacks: int, environ: Mapping[str, str]) -> int:
+    """Run everything until Ctrl-C or SIGTERM, and say where it is."""
+    return await until_signal(_up(run_dir, callbacks, environ))
+
+
+async def _up(run_dir: Path, callbacks: int, environ: Mapping[str, str]) -> int:
+    print("starting …", flush=True)
+    plan = Plan(callbacks=callbacks)
+    async with installation(run_dir, plan, environ) as (stack, rabbitmq):
+        _say_where(stack, rabbitmq)
+        await asyncio.Event().wait()
+    return 0
+
+
+@asynccontextmanager
+async def installation(
+    run_dir: Path, plan: Plan, environ: Mapping[str, str]
+) -> AsyncIterator[tuple[Stack, Broker]]:
+    """A whole installation: the broker boots while what needs none is started."""
+    url, management = environ.get("RABBITMQ_URL"), environ.get("RABBITMQ_MANAGEMENT_URL")
+    async with (
+        sandbox_and_endpoint(run_dir, plan, on_exit=_report) as around,
+        broker(run_dir, url, management, on_exit=_report) as rabbitmq,
+        _vhost(rabbitmq) as vhost,
+        around.started(vhost) as stack,
+    ):
+        yield stack, rabbitmq
+
+
+@asynccontextmanager
+async def _vhost(rabbitmq: Broker) -> AsyncIterator[str]:
+    """A private node is ours alone; on a given broker we stay in a vhost of our own."""
+    if rabbitmq.node is not None:
+        yield rabbitmq.amqp_url
+        return
+    async with rabbitmq.vhost(f"session-chain-{secrets.token_hex(6)}") as url:
+        yield url
+
+
+async def until_signal(work: Coroutine[object, object, int]) -> int:
+    """Run to the end or to the first signal; either way everything is stopped."""
+    running = asyncio.ensure_future(work)
+    with on_signals(lambda: _cancel(running)):
+        try:
+            return await running
+        except asyncio.CancelledError:
+            print("\nstopped")
+            return 0
+        except (BrokerError, ManagementError, ProcessError) as error:
+            print(f"chainctl: {error}")
+            return 1
+
+
+def _cancel(running: asyncio.Future[int]) -> None:
+    running.cancel()
+
+
+def _report(news: Exited) -> None:
+    print(f"chainctl: {news}", flush=True)
+
+
+def _say_where(stack: Stack, rabbitmq: Broker) -> None:
+    lines = {
+        "gateway": stack.gateway_url,
+        "IRMA sandbox": stack.irma_server_url,
+        "endpoint": stack.endpoint_url or "-",
+        "RabbitMQ": f"{rabbitmq.version}, {rabbitmq.management_url}",
+        "configuration": str(stack.config_file),
+        "logs": str(stack.processes.log("gateway").parent),
+    }
+    for name, value in lines.items():
+        print(f"  {name:<14} {value}")
+    print("running; Ctrl-C stops it", flush=True)

@@ -1,0 +1,38 @@
+"""Reads request bodies within the IRMA server's limit (reference irma.md §1.2)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import Request
+
+from orchestrator.gateway.faults import IrmaFault
+from schemas.irma import ErrorKind
+
+BODY_BYTES_MAX: Final = 10 * 1024 * 1024
+
+#: What is over the limit is read and dropped up to here, so that a client which sends
+#: first and reads then gets its error and not a broken pipe.
+DRAINED_BYTES_MAX: Final = 64 * 1024 * 1024
+
+
+async def read_body(request: Request) -> bytes:
+    """The whole body.
+
+    Raises:
+        IrmaFault: INVALID_REQUEST, it is larger than 10 MiB.
+    """
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size <= BODY_BYTES_MAX:
+            parts.append(part)
+        elif size > DRAINED_BYTES_MAX:
+            break
+    if size > BODY_BYTES_MAX:
+        raise IrmaFault(
+            ErrorKind.INVALID_REQUEST,
+            f"body: larger than the {BODY_BYTES_MAX} bytes that are allowed",
+        )
+    return b"".join(parts)

@@ -1,0 +1,225 @@
+"""Where backends report: the bridge (`nextSession`) and the callback receiver.
+
+The bridge keeps the app waiting for at most its budget. It answers 200 only after the
+row of the next session went from `offered` to `forwarded` by its own hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Literal
+
+import structlog
+from fastapi import APIRouter, Request, Response
+from ulid import ULID
+
+from orchestrator.domain import claiming, handover
+from orchestrator.domain.chain import Slot
+from orchestrator.domain.errors import SealBroken, StoreUnavailable, Undecodable
+from orchestrator.domain.handover import Detach, Forward
+from orchestrator.domain.happenings import session_completed
+from orchestrator.gateway.bodies import read_body
+from orchestrator.gateway.desk import Desk
+from orchestrator.gateway.faults import IrmaFault, json_response
+from orchestrator.ports import event_message, work_message
+from orchestrator.telemetry import bind_chain
+from orchestrator.work import start_message
+from schemas.capabilities import Capability
+from schemas.events import Purpose
+from schemas.irma import ErrorKind, SessionResult, Status
+from schemas.messages import ReplyAddress, Wake, WakeUp
+
+_log = structlog.get_logger(__name__)
+
+_NO_CONTENT = 204
+_BAD_GATEWAY = 502
+
+
+def bridge_routes(desk: Desk) -> APIRouter:
+    """The two receivers, each with and without a trailing slash (trap T7)."""
+    router = APIRouter()
+
+    @router.post("/bridge/{token}")
+    @router.post("/bridge/{token}/", include_in_schema=False)
+    async def bridge(token: str, request: Request) -> Response:
+        """A proved result; the answer is the next session request or 204."""
+        capability = _opened(desk, token, "bridge")
+        slot = _slot(capability)
+        with bind_chain(slot.chain_id, slot.step, slot.generation):
+            result = await _result(desk, request)
+            if not result.proved or result.status is not Status.CONNECTED:
+                raise IrmaFault(
+                    ErrorKind.INVALID_REQUEST,
+                    "proofStatus, status: only a proved session may have a next one",
+                )
+            return await Bridge(desk, capability, slot).answer(result)
+
+    @router.post("/callback/{token}")
+    @router.post("/callback/{token}/", include_in_schema=False)
+    async def callback(token: str, request: Request) -> Response:
+        """A session's state; it is judged by the session worker."""
+        capability = _opened(desk, token, "callback")
+        slot = _slot(capability)
+        with bind_chain(slot.chain_id, slot.step, slot.generation):
+            result = await _result(desk, request)
+            _log.info("callback.received", status=result.status)
+            intake = desk.make.intake(slot, capability.requestor, result, "callback")
+            await desk.intake.accept([work_message(intake)])
+            return Response(status_code=_NO_CONTENT)
+
+    return router
+
+
+class Bridge:
+    """One bridge POST."""
+
+    def __init__(self, desk: Desk, capability: Capability, slot: Slot) -> None:
+        """Prepare for one POST about this slot."""
+        self._desk = desk
+        self._capability = capability
+        self._slot = slot
+        self._deadline = desk.clock() + timedelta(seconds=desk.bridge_budget_s)
+
+    async def answer(self, result: SessionResult) -> Response:
+        """Publish the completion, mark the row, wait for what follows."""
+        correlation_id = str(ULID())
+        async with self._desk.replies.waiter(correlation_id) as waiter:
+            marking = asyncio.ensure_future(self._mark(result))
+            try:
+                hopeful = await self._publish(result, correlation_id)
+                wake_up = await waiter.wake_up(self._left_s()) if hopeful else None
+            finally:
+                await self._marked(marking)
+        if not hopeful:
+            return Response(status_code=_NO_CONTENT)
+        return await self._react(wake_up)
+
+    async def _marked(self, marking: asyncio.Future[None]) -> None:
+        """The mark is most likely made by now; a slow store does not hold the app."""
+        await asyncio.wait({marking}, timeout=self._left_s())
+        if not marking.done():
+            self._desk.background.spawn(_until(marking))
+
+    async def _publish(self, result: SessionResult, correlation_id: str) -> bool:
+        """The event first, then the work, on one channel (DESIGN §5)."""
+        capability = self._capability
+        work = self._desk.make.callback(
+            self._slot,
+            capability.requestor,
+            result,
+            purpose=Purpose.NEXT,
+            url=capability.target or "",
+            validity_s=capability.validity_s,
+            reply=ReplyAddress(
+                queue=self._desk.replies.queue,
+                correlation_id=correlation_id,
+                deadline=self._deadline,
+            ),
+        )
+        event = session_completed(
+            self._slot, capability.requestor, result, work.id, self._desk.clock()
+        )
+        return await self._desk.intake.accept([event_message(event), work_message(work)])
+
+    async def _mark(self, result: SessionResult) -> None:
+        """Rule H4: the row says at once that its result was taken in."""
+        desk, slot = self._desk, self._slot
+        try:
+            outcome = await desk.rulings.by_outbox(
+                slot,
+                lambda view: claiming.take_in(
+                    view,
+                    slot,
+                    token_hash=desk.sealer.token_hash(result.token),
+                    sealed_token=desk.rows.seal_token(slot, result.token),
+                ),
+            )
+            _log.info("bridge.taken_in", outcome=outcome.name)
+        except KeyError:
+            _log.warning("bridge.unknown_chain")
+        except StoreUnavailable:
+            note = desk.make.note(slot, self._capability.requestor, result.token)
+            desk.background.spawn(desk.publisher.publish(work_message(note)))
+
+    async def _react(self, wake_up: WakeUp | None) -> Response:
+        """Answer by what the session worker said, or at the deadline."""
+        wake = wake_up.wake if wake_up else None
+        _log.info("bridge.woken", wake=wake)
+        if wake is Wake.FAILED:
+            return Response(status_code=_BAD_GATEWAY)
+        if wake is Wake.OFFERED:
+            return await self._forward()
+        if wake is None:
+            await detach(self._desk, self._slot.following, self._capability.requestor)
+        return Response(status_code=_NO_CONTENT)
+
+    async def _forward(self) -> Response:
+        """Hand the request over, if the row lets us."""
+        row = self._slot.following
+        try:
+            outcome = await self._desk.rulings.by_outbox(
+                row, lambda view: handover.forward(view, row)
+            )
+            step = await self._desk.store.step(row)
+        except StoreUnavailable:
+            # Whether the row was written is unknown: the look-up will tell (H1, H8).
+            return Response(status_code=_NO_CONTENT)
+        _log.info("bridge.forward", outcome=outcome.name)
+        if outcome is not Forward.FORWARDED or step is None:
+            return Response(status_code=_NO_CONTENT)
+        return json_response(self._desk.rows.prepared(step).to_wire())
+
+    def _left_s(self) -> float:
+        return max((self._deadline - self._desk.clock()).total_seconds(), 0.0)
+
+
+async def _until(done: asyncio.Future[None]) -> None:
+    await done
+
+
+async def detach(desk: Desk, row: Slot, requestor: str) -> None:
+    """`offered` → `detached` with its start; nothing when there is no such row."""
+    try:
+        outcome = await desk.rulings.by_outbox(
+            row,
+            lambda view: handover.detach(view, row),
+            lambda outcome: (
+                [start_message(row, requestor)] if outcome is Detach.DETACHED else []
+            ),
+        )
+        _log.info("bridge.detach", outcome=outcome.name)
+    except KeyError:
+        _log.warning("bridge.unknown_chain")
+    except StoreUnavailable:
+        _log.warning("bridge.detach_left_to_clock")
+
+
+def _opened(desk: Desk, token: str, kind: Literal["bridge", "callback"]) -> Capability:
+    try:
+        capability = desk.sealer.open_capability(token, now=desk.clock())
+    except SealBroken as error:
+        _log.warning("capability.refused", why=str(error))
+        raise IrmaFault(ErrorKind.SESSION_UNKNOWN) from None
+    if capability.kind != kind:
+        _log.warning("capability.refused", why="made for another purpose")
+        raise IrmaFault(ErrorKind.SESSION_UNKNOWN)
+    return capability
+
+
+def _slot(capability: Capability) -> Slot:
+    return Slot(
+        chain_id=capability.chain_id,
+        step=capability.step,
+        generation=capability.generation,
+    )
+
+
+async def _result(desk: Desk, request: Request) -> SessionResult:
+    body = await read_body(request)
+    content_type = request.headers.get("content-type", "")
+    try:
+        return await desk.backend.read_result(body, content_type)
+    except Undecodable as error:
+        _log.warning("result.refused", why=str(error))
+        raise IrmaFault(ErrorKind.INVALID_REQUEST, str(error)) from None

@@ -1,0 +1,211 @@
+"""The whole product on one machine: every process of it, real, around one broker.
+
+Serves `chainctl up`, `chainctl demo`, the tests and the proofs.
+"""
+
+import asyncio
+import json
+import random
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+from pydantic import JsonValue
+
+from orchestrator.local.keys import LocalSecrets, local_secrets
+from orchestrator.local.ports import LOOPBACK, free_ports
+from orchestrator.local.processes import Exited, Processes
+from orchestrator.store.schema import migrate
+
+#: The only requestor of a local installation.
+REQUESTOR = "demo"
+
+#: Between two looks whether a server answers already.
+LOOK_S = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to run.
+
+    Attributes:
+        callbacks: how many callback workers.
+        endpoint: whether the example endpoint runs too.
+        database_url: an SQLite file in the run folder if not given.
+        overrides: settings that differ, as in the configuration file.
+        sandbox: options of the sandbox that differ.
+    """
+
+    callbacks: int = 1
+    endpoint: bool = True
+    database_url: str | None = None
+    overrides: Mapping[str, JsonValue] = field(default_factory=dict)
+    sandbox: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """A running installation."""
+
+    gateway_url: str
+    irma_server_url: str
+    endpoint_url: str | None
+    requestor_key: str = field(repr=False)
+    database_url: str
+    broker_url: str = field(repr=False)
+    config_file: Path
+    processes: Processes
+
+    async def start_worker(self, kind: str, name: str | None = None) -> int:
+        """Start one more worker of a kind, or one that was ended; its process id."""
+        argv = worker_argv(kind, self.config_file)
+        return await self.processes.start(name or kind, argv)
+
+    async def start_gateway(self) -> int:
+        """Start the gateway again after it was ended; its process id."""
+        argv = _argv("gateway", "--config", str(self.config_file))
+        return await self.processes.start("gateway", argv)
+
+
+@asynccontextmanager
+async def sandbox_and_endpoint(
+    run_dir: Path,
+    plan: Plan,
+    *,
+    on_exit: Callable[[Exited], None] | None = None,
+) -> AsyncIterator["Surroundings"]:
+    """What does not need a broker: the sandbox, the endpoint, the database's schema."""
+    secrets = local_secrets(run_dir / "secrets")
+    gateway, irma, endpoint = free_ports(3, random.SystemRandom())
+    database = plan.database_url or f"sqlite:///{run_dir / 'chains.db'}"
+    async with Processes(run_dir / "around", on_exit=on_exit) as processes:
+        around = Surroundings(
+            run_dir=run_dir,
+            plan=plan,
+            secrets=secrets,
+            gateway_url=f"http://{LOOPBACK}:{gateway}",
+            irma_server_url=f"http://{LOOPBACK}:{irma}",
+            endpoint_url=f"http://{LOOPBACK}:{endpoint}" if plan.endpoint else None,
+            database_url=database,
+            processes=processes,
+            on_exit=on_exit,
+        )
+        await asyncio.gather(
+            migrate(database), _start_sandbox(around), _start_endpoint(around)
+        )
+        yield around
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """Everything around the broker, ready for the processes that need one."""
+
+    run_dir: Path
+    plan: Plan
+    secrets: LocalSecrets
+    gateway_url: str
+    irma_server_url: str
+    endpoint_url: str | None
+    database_url: str
+    processes: Processes
+    on_exit: Callable[[Exited], None] | None
+
+    @asynccontextmanager
+    async def started(self, broker_url: str) -> AsyncIterator[Stack]:
+        """Gateway and workers around this broker, stopped before it is."""
+        async with Processes(self.run_dir / "stack", on_exit=self.on_exit) as processes:
+            yield await self._start(broker_url, processes)
+
+    async def _start(self, broker_url: str, processes: Processes) -> Stack:
+        """Start them all at once; ready when all are."""
+        config_file = self.run_dir / "orchestrator.json"
+        config_file.touch(mode=0o600)
+        config_file.write_text(json.dumps(self._settings(broker_url), indent=2))
+        callbacks = [f"callback-{n + 1}" for n in range(self.plan.callbacks)]
+        kinds = dict.fromkeys(callbacks, "callback")
+        kinds |= {kind: kind for kind in ("session", "history", "clock")}
+        await asyncio.gather(
+            processes.start("gateway", _argv("gateway", "--config", str(config_file))),
+            *(
+                processes.start(name, worker_argv(kind, config_file))
+                for name, kind in kinds.items()
+            ),
+        )
+        return Stack(
+            gateway_url=self.gateway_url,
+            irma_server_url=self.irma_server_url,
+            endpoint_url=self.endpoint_url,
+            requestor_key=self.secrets.requestor_key,
+            database_url=self.database_url,
+            broker_url=broker_url,
+            config_file=config_file,
+            processes=processes,
+        )
+
+    def _settings(self, broker_url: str) -> dict[str, JsonValue]:
+        secrets = self.secrets
+        settings: dict[str, JsonValue] = {
+            "broker_url": broker_url,
+            "database_url": self.database_url,
+            "public_url": self.gateway_url,
+            "listen": {"host": LOOPBACK, "port": int(self.gateway_url.split(":")[-1])},
+            "irma_server": {
+                "url": self.irma_server_url,
+                "key": secrets.irma_server_key,
+            },
+            "sealing": {"key": secrets.sealing_key, "hash_key": secrets.hash_key},
+            "requestors": {REQUESTOR: {"key": secrets.requestor_key}},
+            "jwt_privkey_file": str(secrets.jwt_key_file),
+        }
+        return settings | dict(self.plan.overrides)
+
+
+def worker_argv(kind: str, config_file: Path) -> list[str]:
+    """The command line of a worker process."""
+    return _argv("worker", kind, "--config", str(config_file))
+
+
+def _argv(*words: str) -> list[str]:
+    return [sys.executable, "-m", "orchestrator.cli.main", *words]
+
+
+async def _start_sandbox(around: Surroundings) -> None:
+    config_file = around.run_dir / "sandbox.json"
+    config_file.touch(mode=0o600)
+    config_file.write_text(json.dumps(dict(around.plan.sandbox)))
+    port = around.irma_server_url.split(":")[-1]
+    argv = [sys.executable, "-m", "orchestrator.sandbox", "--port", port]
+    argv += ["--token", around.secrets.irma_server_key]
+    argv += ["--jwt-privkey", str(around.secrets.irma_key_file)]
+    argv += ["--config", str(config_file)]
+    await around.processes.start(
+        "sandbox", argv, ready=_answering(f"{around.irma_server_url}/health")
+    )
+
+
+async def _start_endpoint(around: Surroundings) -> None:
+    url = around.endpoint_url
+    if url is None:
+        return
+    argv = [sys.executable, "-m", "orchestrator.local.endpoint"]
+    argv += ["--port", url.split(":")[-1]]
+    argv += ["--public-key-url", f"{around.gateway_url}/publickey"]
+    await around.processes.start("endpoint", argv, ready=_answering(f"{url}/health"))
+
+
+def _answering(url: str) -> Callable[[], Awaitable[None]]:
+    async def until_it_answers() -> None:
+        async with aiohttp.ClientSession() as http:
+            while True:
+                try:
+                    async with http.get(url) as response:
+                        if response.ok:
+                            return
+                except aiohttp.ClientConnectionError:
+                    pass
+                await asyncio.sleep(LOOK_S)
+
+    return until_it_answers

@@ -1,0 +1,78 @@
+"""Applies rulings: the store decides by a pure rule, then what belongs to it goes out.
+
+Two ways, by rule H10. `by_outbox` is for transitions that no message drives (HTTP,
+clock): their events and work are rows of the same transaction, relayed right after it.
+`by_message` is for those that a message drives: the caller publishes the events, and does
+so again with the same ids when the message comes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+
+from orchestrator.background import Background
+from orchestrator.domain.chain import Slot, View
+from orchestrator.domain.errors import BrokerUnavailable, StoreUnavailable, Unroutable
+from orchestrator.domain.ruling import Ruling
+from orchestrator.ports import Changes, Message, Publisher, Store, event_message
+from schemas.events import Event
+
+T = TypeVar("T")
+
+Rule = Callable[[View], Ruling[T]]
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rulings:
+    """Store and publisher, put together for one purpose."""
+
+    store: Store
+    publisher: Publisher
+    background: Background
+
+    async def by_message(self, slot: Slot, rule: Rule[T]) -> tuple[T, list[Message]]:
+        """Apply a rule; the events come back for the caller to publish."""
+
+        def decided(view: View) -> tuple[tuple[T, tuple[Event, ...]], Changes]:
+            ruling = rule(view)
+            changes = Changes(steps=ruling.steps, chain=ruling.chain)
+            return (ruling.outcome, ruling.events), changes
+
+        outcome, events = await self.store.decide(slot, decided)
+        return outcome, [event_message(event) for event in events]
+
+    async def by_outbox(
+        self,
+        slot: Slot,
+        rule: Rule[T],
+        work: Callable[[T], Sequence[Message]] = lambda _: (),
+    ) -> T:
+        """Apply a rule; its events, and the work its outcome asks for, go out with it.
+
+        They are published beside the caller, who does not wait for it.
+        """
+
+        def decided(view: View) -> tuple[tuple[T, tuple[Message, ...]], Changes]:
+            ruling = rule(view)
+            messages = (*map(event_message, ruling.events), *work(ruling.outcome))
+            changes = Changes(steps=ruling.steps, chain=ruling.chain, outbox=messages)
+            return (ruling.outcome, messages), changes
+
+        outcome, messages = await self.store.decide(slot, decided)
+        if messages:
+            self.background.spawn(self.relay(messages))
+        return outcome
+
+    async def relay(self, messages: Sequence[Message]) -> None:
+        """Publish rows of the outbox and drop them; what fails is left to the clock."""
+        try:
+            await self.publisher.publish(*messages)
+            await self.store.drop_waiting([message.id for message in messages])
+        except (BrokerUnavailable, StoreUnavailable, Unroutable) as error:
+            _log.warning("outbox.left", count=len(messages), why=type(error).__name__)

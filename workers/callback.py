@@ -1,0 +1,200 @@
+"""The callback worker: POSTs a result to its URL and reads what the answer does.
+
+Decode, decide, act, settle. A live retry happens here, while the app waits; a background
+one becomes a waiting row and is somebody's message again later. Only then is the store
+touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import structlog
+
+from orchestrator.domain import happenings
+from orchestrator.domain.chain import Slot
+from orchestrator.domain.delivery import (
+    Answer,
+    Decision,
+    Ended,
+    GiveUp,
+    Next,
+    Reply,
+    RetryLater,
+    RetryLive,
+    RetryPolicy,
+    Tries,
+    decide,
+    decide_notification,
+)
+from orchestrator.domain.posting import body_of, headers_of
+from orchestrator.ports import (
+    Caller,
+    Clock,
+    Delivery,
+    Message,
+    Post,
+    Publisher,
+    Signer,
+    Store,
+    event_message,
+    work_message,
+)
+from orchestrator.sealing import Sealer
+from orchestrator.telemetry import bind_chain
+from orchestrator.work import WorkMaker
+from schemas.events import Purpose
+from schemas.irma import (
+    InvalidSessionRequest,
+    SessionResult,
+    parse_session_request,
+    session_result_from,
+)
+from schemas.messages import CallbackSecrets, CallbackWork, End
+from workers.decoding import callback_work
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallbackWorker:
+    """Handles the queue `callbacks`."""
+
+    publisher: Publisher
+    store: Store
+    sealer: Sealer
+    make: WorkMaker
+    caller: Caller
+    signer: Signer
+    policy: RetryPolicy
+    timeout_s: float
+    clock: Clock
+    random: Callable[[], float]
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    async def __call__(self, delivery: Delivery) -> None:
+        """Make this callback's next attempt, and the live ones after it."""
+        work = callback_work(delivery)
+        secrets = self.sealer.open_model(CallbackSecrets, work.sealed, bound_to=work.id)
+        result = session_result_from(secrets.result)
+        with bind_chain(work.chain_id, work.step, work.generation):
+            for live in range(len(self.policy.live_delays_s) + 1):
+                reply = await self._attempt(work, secrets.url, result)
+                decision = self._decide(work, reply, live)
+                await self._act(work, secrets, reply, decision)
+                if not isinstance(decision, RetryLive):
+                    return
+                await self.pause(decision.delay_s)
+                work = work.model_copy(update={"attempt": work.attempt + 1})
+
+    async def _attempt(
+        self, work: CallbackWork, url: str, result: SessionResult
+    ) -> Reply:
+        """One HTTP try, freshly signed; id and result stay the same (G3)."""
+        now = self.clock()
+        jwt = await self.signer.sign(result, validity_s=work.validity_s, now=now)
+        body, content_type = body_of(result, jwt)
+        slot = Slot(chain_id=work.chain_id, step=work.step, generation=work.generation)
+        post = Post(
+            url=url,
+            body=body,
+            content_type=content_type,
+            headers=headers_of(work.id, slot, now),
+            timeout_s=self.timeout_s,
+        )
+        _log.info("callback.posting", attempt=work.attempt, endpoint=work.endpoint)
+        return await self.caller.post(post)
+
+    def _decide(self, work: CallbackWork, reply: Reply, live: int) -> Decision:
+        tries = Tries(
+            attempt=work.attempt,
+            live=live,
+            retries=work.retries,
+            deadline=work.reply.deadline if work.reply else None,
+        )
+        table = decide if work.purpose is Purpose.NEXT else decide_notification
+        decision = table(
+            tries, reply, now=self.clock(), policy=self.policy, random=self.random
+        )
+        _log.info(
+            "callback.decided",
+            attempt=work.attempt,
+            endpoint=work.endpoint,
+            status=reply.status if isinstance(reply, Answer) else None,
+            fault=None if isinstance(reply, Answer) else reply.fault,
+            decision=type(decision).__name__,
+        )
+        return decision
+
+    async def _act(
+        self,
+        work: CallbackWork,
+        secrets: CallbackSecrets,
+        reply: Reply,
+        decision: Decision,
+    ) -> None:
+        """Publish what was decided; a background retry is a row first."""
+        now = self.clock()
+        if isinstance(decision, RetryLater):
+            await self.store.put_waiting(self.make.again(work, decision.delay_s, now))
+        await self.publisher.publish(*self._messages(work, secrets, reply, decision))
+
+    def _messages(
+        self,
+        work: CallbackWork,
+        secrets: CallbackSecrets,
+        reply: Reply,
+        decision: Decision,
+    ) -> list[Message]:
+        match decision:
+            case Next(body=body):
+                return self._follow(work, secrets, reply, body)
+            case Ended():
+                return self._end(work, secrets, reply)
+            case GiveUp(reason=reason):
+                return self._fail(work, secrets, reply, reason)
+            case RetryLive() | RetryLater():
+                now = self.clock()
+                event = happenings.callback_retrying(work, reply, decision, now)
+                return [event_message(event)]
+
+    def _follow(
+        self, work: CallbackWork, secrets: CallbackSecrets, reply: Reply, body: bytes
+    ) -> list[Message]:
+        """200: the body has to be a session request."""
+        try:
+            request = parse_session_request(body)
+        except InvalidSessionRequest as error:
+            reason = f"the answer is no session request: {error}"[:500]
+            return self._fail(work, secrets, reply, reason)
+        answered = happenings.callback_answered(work, reply, "next", self.clock())
+        following = self.make.following(work, secrets, request, answered.id)
+        return [event_message(answered), work_message(following)]
+
+    def _end(
+        self, work: CallbackWork, secrets: CallbackSecrets, reply: Reply
+    ) -> list[Message]:
+        """204 completes the chain; the answer to a notification is just noted."""
+        answer: Literal["end", "noted"] = (
+            "end" if work.purpose is Purpose.NEXT else "noted"
+        )
+        answered = happenings.callback_answered(work, reply, answer, self.clock())
+        if work.purpose is Purpose.NOTIFY:
+            return [event_message(answered)]
+        ending = self.make.ending(work, secrets, end=End.COMPLETED, cause=answered.id)
+        return [event_message(answered), work_message(ending)]
+
+    def _fail(
+        self, work: CallbackWork, secrets: CallbackSecrets, reply: Reply, reason: str
+    ) -> list[Message]:
+        """Given up; only a failed `nextSession` ends the chain."""
+        failed = happenings.callback_failed(work, reply, reason, self.clock())
+        if work.purpose is Purpose.NOTIFY:
+            return [event_message(failed)]
+        ending = self.make.ending(
+            work, secrets, end=End.FAILED, cause=failed.id, reason=reason
+        )
+        return [event_message(failed), work_message(ending)]

@@ -1,0 +1,118 @@
+"""Judges session states that came in beside the bridge: callbacks and look-ups (H3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from orchestrator.domain import lookup, settling
+from orchestrator.domain.chain import Slot
+from orchestrator.domain.settling import Report, Settled
+from orchestrator.ports import (
+    Clock,
+    Message,
+    Publisher,
+    Store,
+    Waiting,
+    work_message,
+)
+from orchestrator.rows import RowSecrets
+from orchestrator.rulings import Rulings
+from orchestrator.work import WorkMaker
+from schemas.events import Purpose
+from schemas.irma import SessionResult, session_result_from
+from schemas.messages import IntakeSecrets, IntakeWork
+
+_log = structlog.get_logger(__name__)
+
+#: A state whose session is not known yet waits for the look-up, then is judged again:
+#: soon at first, as the session is most likely being stored this moment.
+UNRESOLVED_PAUSE: Final = timedelta(milliseconds=500)
+UNRESOLVED_PAUSE_MAX: Final = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntakeDesk:
+    """Takes in final states of sessions."""
+
+    store: Store
+    rulings: Rulings
+    publisher: Publisher
+    rows: RowSecrets
+    make: WorkMaker
+    clock: Clock
+
+    async def take(self, slot: Slot, work: IntakeWork) -> None:
+        """Settle the step's row by the state that came in, if it may have an effect."""
+        secrets = self.rows.sealer.open_model(
+            IntakeSecrets, work.sealed, bound_to=work.id
+        )
+        result = session_result_from(secrets.result)
+        if not result.status.final:
+            _log.info("intake.not_final", status=result.status)
+            return
+        report = Report(
+            status=result.status,
+            proof_status=result.proof_status,
+            token_hash=self.rows.sealer.token_hash(result.token),
+            sealed_result=self.rows.seal_result(slot, result),
+            stored=work.source == "poll",
+        )
+        outcome, messages = await self.rulings.by_message(
+            slot, lambda view: settling.settle(view, slot, report)
+        )
+        _log.info("intake.settled", status=result.status, outcome=outcome.name)
+        if outcome in {Settled.STORED, Settled.REPEATED}:
+            messages.extend(await self._notification(slot, work, result))
+        await self.publisher.publish(*messages)
+        if outcome is Settled.UNRESOLVED:
+            await self._wait(slot, work)
+        elif result.next_session is not None:
+            await self._look_soon(slot.following)
+
+    async def _notification(
+        self, slot: Slot, work: IntakeWork, result: SessionResult
+    ) -> list[Message]:
+        """The delivery to the requestor's own `callbackUrl`, if it gave one."""
+        row = await self.store.step(slot)
+        if row is None:
+            return []
+        request = self.rows.request(row)
+        if request.callback_url is None:
+            return []
+        callback = self.make.callback(
+            slot,
+            work.requestor,
+            result,
+            purpose=Purpose.NOTIFY,
+            url=request.callback_url,
+            validity_s=request.validity,
+            cause=slot.event_id(f"session.{row.state}"),
+        )
+        return [work_message(callback)]
+
+    async def _wait(self, slot: Slot, work: IntakeWork) -> None:
+        """Whose session this was is not known before its predecessor is looked up."""
+        now = self.clock()
+        row = await self.store.step(slot)
+        since = (row.forwarded_at if row else None) or now
+        pause = min(max((now - since) / 2, UNRESOLVED_PAUSE), UNRESOLVED_PAUSE_MAX)
+        again = f"{work.id}-again-{int(now.timestamp() * 1000)}"
+        await self.store.put_waiting(
+            Waiting(
+                id=again,
+                kind="intake",
+                due_at=now + pause,
+                message=replace(work_message(work), id=f"{again}:work"),
+                chain_id=slot.chain_id,
+                created_at=now,
+            )
+        )
+        await self._look_soon(slot)
+
+    async def _look_soon(self, slot: Slot) -> None:
+        """A forwarded session should be stored by now: look it up at once (H1, H5)."""
+        await self.rulings.by_message(slot, lookup.look_soon)

@@ -1,0 +1,216 @@
+"""The session worker: it alone decides what a chain's next step, or its end, is.
+
+Decode, decide, act, settle. Every kind of work claims or changes one slot by a pure rule
+in the store; what follows from the outcome (events, the wake-up of the gateway that
+waits, the start) is published again when the message comes again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from pydantic import JsonValue
+
+from orchestrator.domain import claiming, handover
+from orchestrator.domain.chain import Ending, Slot, timeout_of
+from orchestrator.domain.claiming import Budget, Claim, NextSession, Proved
+from orchestrator.domain.errors import Unroutable
+from orchestrator.domain.handover import Detach
+from orchestrator.domain.requestors import Requestors
+from orchestrator.ports import Clock, Delivery, Publisher, wake_up_message
+from orchestrator.preparing import Preparer
+from orchestrator.rows import RowSecrets
+from orchestrator.rulings import Rulings
+from orchestrator.sealing import Sealer
+from orchestrator.telemetry import bind_chain
+from orchestrator.work import start_message
+from schemas.irma import SessionRequest, session_request_from, session_result_from
+from schemas.messages import (
+    CallbackSecrets,
+    End,
+    EndWork,
+    IntakeWork,
+    NextSecrets,
+    NextWork,
+    NoteSecrets,
+    NoteWork,
+    SessionWork,
+    StartWork,
+    Wake,
+    WakeUp,
+)
+from workers.decoding import session_work
+from workers.intake import IntakeDesk
+from workers.starting import Starter
+
+_log = structlog.get_logger(__name__)
+
+#: What the waiting gateway is told; a claim that has no effect lets it answer at once.
+_WAKES: Final[Mapping[Claim, Wake]] = {
+    Claim.OFFERED: Wake.OFFERED,
+    Claim.MINE_OFFERED: Wake.OFFERED,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionWorker:
+    """Handles the queue `sessions`."""
+
+    publisher: Publisher
+    rulings: Rulings
+    sealer: Sealer
+    rows: RowSecrets
+    preparer: Preparer
+    requestors: Requestors
+    budget: Budget
+    intake: IntakeDesk
+    starter: Starter
+    clock: Clock
+
+    async def __call__(self, delivery: Delivery) -> None:
+        """Handle one message by its kind."""
+        work = session_work(delivery)
+        slot = Slot(chain_id=work.chain_id, step=work.step, generation=work.generation)
+        with bind_chain(work.chain_id, work.step, work.generation):
+            try:
+                await self._handle(slot, work)
+            except KeyError:
+                _log.warning("session.unknown_chain", kind=work.kind)
+
+    async def _handle(self, slot: Slot, work: SessionWork) -> None:
+        match work:
+            case NextWork():
+                await self._next(slot, work)
+            case EndWork():
+                await self._end(slot, work)
+            case IntakeWork():
+                await self.intake.take(slot, work)
+            case NoteWork():
+                await self._note(slot, work)
+            case StartWork():
+                await self.starter.start(slot)
+
+    async def _next(self, slot: Slot, work: NextWork) -> None:
+        """The endpoint wants another session: authorize, prepare, claim, offer."""
+        secrets = self.sealer.open_model(NextSecrets, work.sealed, bound_to=work.id)
+        request = session_request_from(secrets.request)
+        proved = self.rows.proved(slot, session_result_from(secrets.result))
+        answer = self._digest(secrets.request)
+        refusal = self.requestors.refusal(work.requestor, request)
+        if refusal is not None:
+            reason = f"next session not authorized: {refusal.reason}"
+            ending = Ending(end=End.FAILED, cause=work.cause, reason=reason)
+            await self._claim_end(slot, work, ending, proved, answer)
+            return
+        following = self._following(slot.following, work.requestor, request)
+        outcome, messages = await self.rulings.by_message(
+            slot,
+            lambda view: claiming.claim_next(
+                view,
+                slot,
+                following,
+                proved,
+                answer_hash=answer,
+                cause=work.cause,
+                deadline=work.reply.deadline if work.reply else None,
+                budget=self.budget,
+            ),
+        )
+        _log.info("session.claimed", outcome=outcome.name)
+        if outcome in {Claim.DETACHED, Claim.MINE_DETACHED}:
+            messages.append(start_message(slot.following, work.requestor))
+        await self.publisher.publish(*messages)
+        ended = Wake.FAILED if outcome is Claim.ENDED else Wake.LATER
+        await self._wake(slot, work, _WAKES.get(outcome, ended))
+
+    async def _end(self, slot: Slot, work: EndWork) -> None:
+        """The endpoint's answer ends the chain, or the callback failed for good."""
+        secrets = self.sealer.open_model(CallbackSecrets, work.sealed, bound_to=work.id)
+        proved = self.rows.proved(slot, session_result_from(secrets.result))
+        ending = Ending(end=work.end, cause=work.cause, reason=work.reason)
+        await self._claim_end(slot, work, ending, proved, self._digest({"end": work.end}))
+
+    async def _claim_end(
+        self,
+        slot: Slot,
+        work: NextWork | EndWork,
+        ending: Ending,
+        proved: Proved,
+        answer: str,
+    ) -> None:
+        outcome, messages = await self.rulings.by_message(
+            slot,
+            lambda view: claiming.claim_end(
+                view, slot, ending, proved=proved, answer_hash=answer
+            ),
+        )
+        _log.info("session.claimed", outcome=outcome.name, end=ending.end)
+        await self.publisher.publish(*messages)
+        mine = outcome in {Claim.ENDED, Claim.MINE}
+        failed = Wake.FAILED if ending.end is End.FAILED else Wake.ENDED
+        await self._wake(slot, work, failed if mine else Wake.LATER)
+
+    async def _note(self, slot: Slot, work: NoteWork) -> None:
+        """A proved result was taken in while the store was away (rule H4)."""
+        token = self.sealer.open_model(NoteSecrets, work.sealed, bound_to=work.id).token
+        _, messages = await self.rulings.by_message(
+            slot,
+            lambda view: claiming.take_in(
+                view,
+                slot,
+                token_hash=self.sealer.token_hash(token),
+                sealed_token=self.rows.seal_token(slot, token),
+            ),
+        )
+        await self.publisher.publish(*messages)
+
+    async def _wake(self, slot: Slot, work: NextWork | EndWork, wake: Wake) -> None:
+        """Tell the gateway that waits; an offer nobody waits for is detached."""
+        if work.reply is None:
+            return
+        row = slot.following
+        wake_up = WakeUp(
+            wake=wake,
+            chain_id=row.chain_id,
+            step=row.step,
+            generation=row.generation,
+            requestor=work.requestor,
+            cause=work.cause,
+        )
+        try:
+            await self.publisher.publish(wake_up_message(work.reply, wake_up))
+        except Unroutable:
+            _log.info("session.nobody_waits", wake=wake)
+            if wake is Wake.OFFERED:
+                await self._detach(row, work.requestor)
+
+    async def _detach(self, row: Slot, requestor: str) -> None:
+        """`offered` → `detached`, and its start published at once (rule H5)."""
+        outcome, messages = await self.rulings.by_message(
+            row, lambda view: handover.detach(view, row)
+        )
+        if outcome is Detach.DETACHED:
+            messages.append(start_message(row, requestor))
+        await self.publisher.publish(*messages)
+
+    def _following(
+        self, row: Slot, requestor: str, request: SessionRequest
+    ) -> NextSession:
+        """The row of the next session: what was asked for, and what its backend gets."""
+        prepared = self.preparer.prepared(request, row, requestor, self.clock())
+        return NextSession(
+            session_type=request.type,
+            attributes=tuple(request.attribute_ids()),
+            chained=request.next_session is not None,
+            timeout_s=timeout_of(request),
+            sealed_request=self.rows.seal_request(row, request),
+            sealed_prepared=self.rows.seal_prepared(row, prepared),
+        )
+
+    def _digest(self, answer: Mapping[str, JsonValue]) -> str:
+        """What tells a repeated answer from a rival one."""
+        return self.sealer.digest(json.dumps(answer, sort_keys=True).encode())
