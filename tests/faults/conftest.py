@@ -1,0 +1,19 @@
+"""An installation of its own for each test, as each breaks it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.local.stack import Plan
+from tests.support.lab import Lab, lab_at_work
+
+
+@pytest.fixture
+async def lab(vhost_url: str, tmp_path: Path) -> AsyncIterator[Lab]:
+    """The installation with two callback workers."""
+    plan = Plan(callbacks=2, endpoint=False)
+    async with lab_at_work(tmp_path, vhost_url, plan) as running:
+        yield running

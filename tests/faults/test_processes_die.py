@@ -1,0 +1,176 @@
+"""Processes are killed or frozen at the worst moment; every chain is carried on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from datetime import UTC, datetime
+
+import pytest
+from aiohttp import web
+
+from orchestrator.domain.chain import Chain, ChainState, Step, StepState
+from orchestrator.sandbox.wallet import Outcome, StepStatus, Wallet
+from tests.contract.sandbox_lab import Received, claims_of, endpoint_at_work
+from tests.support.lab import Lab, Started, disclosure, issuance
+
+pytestmark = pytest.mark.faults
+
+
+async def test_a_killed_callback_workers_chain_is_finished_by_the_other(
+    lab: Lab,
+) -> None:
+    """The endpoint sees the same id and result twice; one live session comes out."""
+    asked, release = asyncio.Event(), asyncio.Event()
+
+    async def script(n: int, _: Received) -> web.StreamResponse:
+        if n == 0:
+            asked.set()
+            await release.wait()
+        return web.json_response(issuance())
+
+    async with endpoint_at_work(script) as endpoint:
+        started = await lab.start(disclosure(f"{endpoint.url}/"))
+        playing = asyncio.create_task(Wallet().run(started.pointer))
+        async with asyncio.timeout(10):
+            await asked.wait()
+        await lab.stack.processes.kill(_worker_of(lab, started))
+        await playing
+        await _play_what_is_live(lab, started)
+        chain = await lab.ended(started.id)
+        release.set()
+
+    assert chain.state is ChainState.COMPLETED
+    first, second = endpoint.received
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert claims_of(first.body)["disclosed"] == claims_of(second.body)["disclosed"]
+    assert lab.watch.types(started.id).count((2, "session.started")) == 1
+    assert _sessions_started(lab) == 2
+
+
+async def test_a_gateway_killed_between_offer_and_claim_leaves_no_chain_behind(
+    lab: Lab,
+) -> None:
+    """The offered row ends detached; one live session is announced and finished."""
+    outcome, row = await _stopped_at_the_offer(lab)
+    started, playing = outcome
+    await lab.stack.processes.kill("gateway")
+    assert row.state is StepState.OFFERED
+
+    await playing
+    await lab.stack.start_gateway()
+    chain = await _finished_on_its_own(lab, started)
+    assert chain.state is ChainState.COMPLETED
+
+
+async def test_a_gateway_frozen_between_offer_and_claim_makes_no_second_session(
+    lab: Lab,
+) -> None:
+    """After 10 s it goes on where it was, finds the row detached and forwards nothing."""
+    (started, playing), row = await _stopped_at_the_offer(lab)
+    assert row.state is StepState.OFFERED
+    await lab.row(started.id, 2, StepState.LIVE)
+    await _seconds_after(lab, started, 10)
+    lab.stack.processes.signal("gateway", signal.SIGCONT)
+
+    await playing
+    chain = await _finished_on_its_own(lab, started)
+    assert chain.state is ChainState.COMPLETED
+
+
+async def test_a_gateway_killed_before_the_offer_is_noticed_by_the_return(
+    lab: Lab,
+) -> None:
+    """The wake-up to its queue comes back, so the session is detached at once."""
+    asked, release = asyncio.Event(), asyncio.Event()
+
+    async def script(_: int, __: Received) -> web.StreamResponse:
+        asked.set()
+        await release.wait()
+        return web.json_response(issuance())
+
+    async with endpoint_at_work(script) as endpoint:
+        started = await lab.start(disclosure(f"{endpoint.url}/"))
+        playing = asyncio.create_task(Wallet().run(started.pointer))
+        async with asyncio.timeout(10):
+            await asked.wait()
+        await lab.stack.processes.kill("gateway")
+        release.set()
+        await playing
+        await lab.stack.start_gateway()
+        chain = await _finished_on_its_own(lab, started)
+    assert chain.state is ChainState.COMPLETED
+
+
+async def test_workers_end_with_0_on_sigterm(lab: Lab) -> None:
+    """Every process of the installation ends in an orderly way when asked (G9)."""
+    for name in ("gateway", "callback-1", "callback-2", "session", "history", "clock"):
+        assert await lab.stack.processes.stop(name) == 0, name
+
+
+async def _stopped_at_the_offer(
+    lab: Lab,
+) -> tuple[tuple[Started, asyncio.Task[Outcome]], Step]:
+    """A chain whose gateway is frozen while the row of the next session is offered."""
+    asked, release = asyncio.Event(), asyncio.Event()
+
+    async def script(_: int, __: Received) -> web.StreamResponse:
+        asked.set()
+        await release.wait()
+        return web.json_response(issuance())
+
+    async with endpoint_at_work(script) as endpoint:
+        started = await lab.start(disclosure(f"{endpoint.url}/"))
+        playing = asyncio.create_task(Wallet().run(started.pointer))
+        async with asyncio.timeout(10):
+            await asked.wait()
+        lab.stack.processes.signal("gateway", signal.SIGSTOP)
+        release.set()
+        row = await lab.row(started.id, 2, StepState.OFFERED)
+    return (started, playing), row
+
+
+async def _finished_on_its_own(lab: Lab, started: Started) -> Chain:
+    """Plays the one detached session and checks that there was never another."""
+    await _play_what_is_live(lab, started)
+    chain = await lab.ended(started.id)
+    await lab.watch.until(started.id, "chain.completed", 2)
+    assert lab.watch.types(started.id).count((2, "session.started")) == 1
+    assert _sessions_started(lab) == 2
+    return chain
+
+
+async def _play_what_is_live(lab: Lab, started: Started) -> None:
+    """The user finishes the second session, if it did not come in flow."""
+    row = await lab.row(started.id, 2, StepState.LIVE, StepState.FINISHED)
+    if row.state is StepState.LIVE and (package := lab.rows.package(row)) is not None:
+        outcome = await Wallet().run(package.session_ptr)
+        assert [step.status for step in outcome.steps] == [StepStatus.SUCCESS]
+
+
+async def _seconds_after(lab: Lab, started: Started, pause_s: float) -> None:
+    """The freeze has to last this long: that is the fault itself, not a wait."""
+    taken = await lab.watch.until(started.id, "session.completed", 1)
+    lasted_s = (datetime.now(UTC) - taken.time).total_seconds()
+    await asyncio.sleep(max(pause_s - lasted_s, 0))
+
+
+def _worker_of(lab: Lab, started: Started) -> str:
+    """Which callback worker is at this chain, by its own log."""
+    for name in ("callback-1", "callback-2"):
+        for line in lab.stack.processes.log(name).read_text().splitlines():
+            entry = json.loads(line)
+            if (
+                entry.get("event") == "callback.posting"
+                and entry.get("chain_id") == started.id
+            ):
+                return name
+    raise AssertionError
+
+
+def _sessions_started(lab: Lab) -> int:
+    """How many sessions the pretend IRMA server has started, by its own log."""
+    logs = lab.stack.config_file.parent / "around" / "logs" / "sandbox.log"
+    text = logs.read_text()
+    return text.count('"session_started"') + text.count('"next_session_started"')
