@@ -18,16 +18,17 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     SecretStr,
     ValidationError,
     model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
-    JsonConfigSettingsSource,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
+    SettingsError,
 )
 
 from orchestrator.domain.errors import NotConfigured
@@ -214,19 +215,34 @@ def load_settings(file: Path | None, environ: Mapping[str, str]) -> Settings:
     if unknown:
         msg = f"unknown setting in the environment: {', '.join(sorted(unknown))}"
         raise NotConfigured(msg)
+    reader = _reader(_content(file) if file else {})
     try:
-        return _reader(file)(notify_socket=environ.get("NOTIFY_SOCKET"))
+        return reader(notify_socket=environ.get("NOTIFY_SOCKET"))
     except ValidationError as error:
         where = f" in {file}" if file else ""
         msg = f"wrong configuration{where}: {explain(error)}"
         raise NotConfigured(msg) from None
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
-        msg = f"{file} cannot be read: {error}"
+    except SettingsError as error:  # a section or a list that is no JSON
+        msg = f"the environment cannot be read: {error}"
         raise NotConfigured(msg) from None
 
 
-def _reader(file: Path | None) -> type[Settings]:
-    """Settings that are read from the environment, then from this file."""
+def _content(file: Path) -> dict[str, JsonValue]:
+    """What a configuration file holds."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        content = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        msg = f"{file} cannot be read: {error}"
+        raise NotConfigured(msg) from None
+    if not isinstance(content, dict):
+        msg = f"{file} cannot be read: it holds no JSON object"
+        raise NotConfigured(msg)
+    return content
+
+
+def _reader(content: dict[str, JsonValue]) -> type[Settings]:
+    """Settings that are read from the environment, then from a file's content."""
 
     class FromFile(Settings):
         @classmethod
@@ -239,12 +255,7 @@ def _reader(file: Path | None) -> type[Settings]:
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             del dotenv_settings, file_secret_settings
-            if file is None:
-                return (init_settings, env_settings)
-            if file.suffix == ".json":
-                source = JsonConfigSettingsSource(settings_cls, file)
-                return (init_settings, env_settings, source)
-            toml = TomlConfigSettingsSource(settings_cls, file)
-            return (init_settings, env_settings, toml)
+            from_file = InitSettingsSource(settings_cls, init_kwargs=dict(content))
+            return (init_settings, env_settings, from_file)
 
     return FromFile

@@ -30,6 +30,7 @@ from orchestrator.domain.delivery import (
     decide,
     decide_notification,
 )
+from orchestrator.domain.errors import Unroutable
 from orchestrator.domain.posting import body_of, headers_of
 from orchestrator.ports import (
     Caller,
@@ -41,6 +42,7 @@ from orchestrator.ports import (
     Signer,
     Store,
     event_message,
+    wake_up_message,
     work_message,
 )
 from orchestrator.sealing import Sealer
@@ -53,7 +55,14 @@ from schemas.irma import (
     parse_session_request,
     session_result_from,
 )
-from schemas.messages import CallbackSecrets, CallbackWork, End
+from schemas.messages import (
+    CallbackSecrets,
+    CallbackWork,
+    End,
+    ReplyAddress,
+    Wake,
+    WakeUp,
+)
 from workers.decoding import callback_work
 
 _log = structlog.get_logger(__name__)
@@ -141,6 +150,23 @@ class CallbackWorker:
         if isinstance(decision, RetryLater):
             await self.store.put_waiting(self.make.again(work, decision.delay_s, now))
         await self.publisher.publish(*self._messages(work, secrets, reply, decision))
+        if isinstance(decision, RetryLater) and work.reply is not None:
+            await self._release(work, work.reply)
+
+    async def _release(self, work: CallbackWork, reply: ReplyAddress) -> None:
+        """Nothing more comes while the app waits, so it need not wait."""
+        wake_up = WakeUp(
+            wake=Wake.LATER,
+            chain_id=work.chain_id,
+            step=work.step + 1,
+            generation=work.generation,
+            requestor=work.requestor,
+            cause=work.id,
+        )
+        try:
+            await self.publisher.publish(wake_up_message(reply, wake_up))
+        except Unroutable:
+            _log.info("callback.nobody_waits")
 
     def _messages(
         self,

@@ -47,7 +47,8 @@ async def _nothing() -> None:
 class BatchLimits:
     """How big a batch becomes and how long it is waited for.
 
-    `size` counts new messages; at most as many again are deferred ones. `linger_s` is counted from the first message of a batch; `defer_s` is the longest that
+    `size` counts new messages; deferred ones come on top, until both are twice that.
+    `linger_s` is counted from the first message of a batch; `defer_s` is the longest that
     deferred messages stay away while nothing new arrives.
     """
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
 from orchestrator.broker.settling import ack
-from orchestrator.broker.topology import EVENTS_EXCHANGE
+from orchestrator.ports import EVENTS_EXCHANGE
 
 #: Events in hand of a reader that is slower than the chains.
 PREFETCH: Final = 100

@@ -14,15 +14,9 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import ChannelClosed, ChannelPreconditionFailed
 
 from orchestrator.domain.errors import NotConfigured
-from orchestrator.ports import Queues
+from orchestrator.ports import EVENTS_EXCHANGE, Queues
 
 Arguments = dict[str, str | int | bool]
-
-#: Where events go out to subscribers.
-EVENTS_EXCHANGE: Final = "chain.events"
-
-#: Everything that was published to subscribers, for operators.
-EVENTS_LOG: Final = "chain.log"
 
 #: Deliveries of one message before it is set aside as undeliverable. Every lost
 #: connection counts against each message in hand (reference delivery.md §21).
@@ -124,7 +118,7 @@ TOPOLOGY: Final = Topology(
         work_queue(f"{Queues.CALLBACKS}.events"),
         work_queue(Queues.SESSIONS),
         work_queue(Queues.HISTORY, **{"x-single-active-consumer": True}),
-        stream(EVENTS_LOG),
+        stream(Queues.LOG),
     ),
 )
 

@@ -16,7 +16,7 @@ from orchestrator.broker.subscribe import subscribe
 from orchestrator.cli.timeline import event_line, timeline
 from orchestrator.domain.chain import Chain, Step
 from orchestrator.domain.errors import NotConfigured, OrchestratorError
-from orchestrator.ports import ChainRow
+from orchestrator.ports import ChainRow, Waiting
 from orchestrator.rows import RowSecrets
 from orchestrator.sandbox.wallet import Wallet
 from orchestrator.settings import Settings
@@ -116,16 +116,19 @@ async def list_chains(
     if as_json:
         print(json.dumps([_chain_json(row) for row in rows]))
         return
-    table = Table("chain", "requestor", "state", "steps", "started", "took", "reason")
+    table = Table(box=None, header_style="dim")
+    table.add_column("chain", no_wrap=True)
+    for name in ("started", "state", "steps", "took", "requestor", "reason"):
+        table.add_column(name, overflow="fold")
     for row in rows:
         chain = row.chain
         table.add_row(
             chain.id,
-            chain.requestor,
+            chain.created_at.strftime("%m-%d %H:%M:%S"),
             chain.state,
             str(row.steps),
-            chain.created_at.isoformat(timespec="seconds"),
             _took(chain),
+            chain.requestor,
             chain.reason or "",
         )
     Console().print(table)
@@ -165,20 +168,31 @@ async def show_chain(
             raise NotConfigured(msg)
         steps = await store.steps(chain_id)
         events = await store.events(chain_id)
+        waiting = await store.waiting(chain_id=chain_id, limit=100)
     package = _live_package(settings, steps) if pointer else None
     if as_json:
         row = _chain_json(ChainRow(chain=chain, steps=len(steps)))
         told: dict[str, JsonValue] = {
             **row,
             "timeline": [json.loads(dump_event(event)) for event in events],
+            "waiting": [_waiting_json(row) for row in waiting],
         }
         if pointer:
             told["sessionPtr"] = package.session_ptr.to_wire() if package else None
         print(json.dumps(told))
         return
-    Console().print(timeline(chain, steps, events))
+    Console().print(timeline(chain, steps, events, waiting))
     if pointer:
         _print_pointer(package)
+
+
+def _waiting_json(row: Waiting) -> dict[str, JsonValue]:
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        "endpoint": row.endpoint,
+        "dueAt": row.due_at.isoformat(),
+    }
 
 
 def _live_package(settings: Settings, steps: list[Step]) -> SessionPackage | None:

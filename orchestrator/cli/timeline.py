@@ -10,7 +10,22 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.domain.chain import Chain, Step
-from schemas.events import Event
+from orchestrator.ports import Waiting
+from schemas.events import (
+    CallbackAnswered,
+    CallbackAnsweredData,
+    CallbackFailed,
+    CallbackFailedData,
+    CallbackRetrying,
+    CallbackRetryingData,
+    ChainEnded,
+    ChainStarted,
+    Event,
+    SessionCompleted,
+    SessionEnded,
+    SessionRequested,
+    SessionStarted,
+)
 
 _STYLES: Final = {
     "completed": "green",
@@ -24,9 +39,12 @@ _STYLES: Final = {
 
 
 def timeline(
-    chain: Chain, steps: Sequence[Step], events: Sequence[Event]
+    chain: Chain,
+    steps: Sequence[Step],
+    events: Sequence[Event],
+    waiting: Sequence[Waiting] = (),
 ) -> RenderableType:
-    """The whole story of a chain."""
+    """The whole story of a chain, and what of it waits until when."""
     title = Text.assemble(
         "chain ", (chain.id, "bold"), f" of {chain.requestor}: ", _styled(chain.state)
     )
@@ -36,7 +54,7 @@ def timeline(
     for name in ("#", "at", "after"):
         table.add_column(name, justify="right", no_wrap=True)
     for name in ("step", "event", ""):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     before = chain.created_at
     for event in events:
         at_ms = (event.time - chain.created_at).total_seconds() * 1000
@@ -51,7 +69,14 @@ def timeline(
             details(event),
         )
     states = ", ".join(f"{row.slot.step} {row.state}" for row in steps)
-    return Group(title, table, Text(f"rows: {states}", style="dim"))
+    waits = [Text(_waits(row), style="yellow") for row in waiting]
+    return Group(title, table, Text(f"rows: {states}", style="dim"), *waits)
+
+
+def _waits(row: Waiting) -> str:
+    due = row.due_at.isoformat(timespec="seconds")
+    where = f" at {row.endpoint}" if row.endpoint else ""
+    return f"waiting: {row.kind}{where}, due {due}"
 
 
 def event_line(event: Event) -> str:
@@ -62,14 +87,44 @@ def event_line(event: Event) -> str:
 
 def details(event: Event) -> str:
     """What the open part of an event says, in words."""
-    fields = event.data.model_dump(by_alias=True, exclude_none=True, mode="json")
-    return " ".join(f"{name}={_text(value)}" for name, value in fields.items())
+    return ", ".join(word for word in _words(event) if word)
 
 
-def _text(value: object) -> str:
-    if isinstance(value, list):
-        return ",".join(str(item) for item in value) or "-"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _words(event: Event) -> list[str]:  # noqa: PLR0911 - one for each kind of event
+    match event:
+        case ChainStarted(data=data):
+            return [data.backend]
+        case ChainEnded(data=data):
+            return [f"{data.steps} steps in {data.duration_s:.2f} s", data.reason or ""]
+        case SessionRequested(data=data):
+            return [data.session_type, _flow(in_flow=data.in_flow), *data.attributes]
+        case SessionStarted(data=data):
+            return [data.session_type, _flow(in_flow=data.in_flow)]
+        case SessionCompleted(data=data):
+            return [data.session_type, data.proof_status, *data.disclosed]
+        case SessionEnded(data=data):
+            proof = data.proof_status or ""
+            return [data.session_type, data.status, proof, data.reason or ""]
+        case CallbackRetrying(data=data):
+            pause = f"again in {data.delay_ms / 1000:.2f} s ({data.clock})"
+            return [f"attempt {data.attempt}", _came(data), pause, data.endpoint]
+        case CallbackAnswered(data=data):
+            came = f"{_came(data)} after {data.duration_ms} ms"
+            return [f"attempt {data.attempt}", came, data.answer, data.endpoint]
+        case CallbackFailed(data=data):
+            return [f"attempt {data.attempt}", _came(data), data.reason, data.endpoint]
+
+
+def _flow(*, in_flow: bool) -> str:
+    return "in flow" if in_flow else ""
+
+
+def _came(
+    data: CallbackRetryingData | CallbackAnsweredData | CallbackFailedData,
+) -> str:
+    """What came back: a status, or why nothing did."""
+    fault = None if isinstance(data, CallbackAnsweredData) else data.fault
+    return f"status {data.status}" if data.status is not None else f"no answer: {fault}"
 
 
 def _styled(word: str) -> Text:
