@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from typing import Final
 
 import structlog
 
 _log = structlog.get_logger(__name__)
+
+#: How long work that was cancelled has for putting its things away.
+CANCELLED_S: Final = 1.0
 
 
 class Background:
@@ -29,9 +33,12 @@ class Background:
             _log.error("background.failed", error=type(error).__name__)
 
     async def drain(self, timeout_s: float) -> None:
-        """Wait for what is running; what is not done by then is cancelled."""
-        if not self._tasks:
-            return
-        _, late = await asyncio.wait(self._tasks, timeout=timeout_s)
-        for task in late:
+        """Wait for what is running and for what that starts; the rest is cancelled."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
+        while self._tasks and (left_s := until - loop.time()) > 0:
+            await asyncio.wait(self._tasks, timeout=left_s)
+        for task in self._tasks:
             task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CANCELLED_S)

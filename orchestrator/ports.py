@@ -145,8 +145,8 @@ class BatchHandler(Protocol):
     """A worker that takes batches, one at a time, in the order of the queue.
 
     An `OrchestratorError` that is `held` presents the batch again until the fault is
-    over. After any other error each message is presented alone, and the one that fails alone
-    goes to `dead`.
+    over. After any other error each message is presented alone, and the one that fails
+    alone goes to `dead`.
     """
 
     async def __call__(self, batch: Sequence[BatchDelivery]) -> BatchOutcome:

@@ -10,14 +10,12 @@ from aio_pika import DeliveryMode, RobustConnection
 
 from orchestrator.broker.publishing import BrokerPublisher
 from orchestrator.broker.topology import (
-    EVENTS_EXCHANGE,
-    EVENTS_LOG,
     Queue,
     Topology,
     declare,
 )
 from orchestrator.domain.errors import BrokerUnavailable, Unroutable
-from orchestrator.ports import Message
+from orchestrator.ports import EVENTS_EXCHANGE, Message, Queues
 from tests.broker.support import Wire, eventually, headers_of, soon, take, work
 
 pytestmark = pytest.mark.broker
@@ -202,7 +200,7 @@ async def test_an_event_that_nobody_subscribed_to_is_no_fault(
         id="e1", exchange=EVENTS_EXCHANGE, routing_key="chain.started.acme", body=b"{}"
     )
 
-    await publisher.publish(event, Message(id="e1", routing_key=EVENTS_LOG, body=b"{}"))
+    await publisher.publish(event, Message(id="e1", routing_key=Queues.LOG, body=b"{}"))
 
 
 async def test_a_subscribers_full_queue_is_counted_and_stops_nobody(

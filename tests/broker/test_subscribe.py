@@ -7,8 +7,7 @@ from aio_pika import RobustConnection
 
 from orchestrator.broker.publishing import BrokerPublisher
 from orchestrator.broker.subscribe import subscribe
-from orchestrator.broker.topology import EVENTS_EXCHANGE
-from orchestrator.ports import Message
+from orchestrator.ports import EVENTS_EXCHANGE, Message
 from tests.broker.support import Operator, soon
 
 pytestmark = pytest.mark.broker

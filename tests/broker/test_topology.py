@@ -8,8 +8,6 @@ from aio_pika import RobustConnection
 from orchestrator.broker.publishing import BrokerPublisher
 from orchestrator.broker.topology import (
     DELIVERY_LIMIT,
-    EVENTS_EXCHANGE,
-    EVENTS_LOG,
     TOPOLOGY,
     Binding,
     Exchange,
@@ -20,7 +18,7 @@ from orchestrator.broker.topology import (
     work_queue,
 )
 from orchestrator.domain.errors import NotConfigured
-from orchestrator.ports import Message
+from orchestrator.ports import EVENTS_EXCHANGE, Message, Queues
 from tests.broker.support import Operator, is_empty, soon, take, work
 
 pytestmark = pytest.mark.broker
@@ -111,12 +109,12 @@ async def test_the_event_log_can_be_read_again_from_its_beginning(
 ) -> None:
     """`chain.log` is a stream: reading takes nothing away."""
     for number in range(3):
-        await publisher.publish(work(number, queue=EVENTS_LOG))
+        await publisher.publish(work(number, queue=Queues.LOG))
 
     for _ in range(2):
         async with connection.channel() as channel:
             await channel.set_qos(prefetch_count=10)
-            log = await channel.get_queue(EVENTS_LOG, ensure=False)
+            log = await channel.get_queue(Queues.LOG, ensure=False)
             offset = {"x-stream-offset": "first"}
             async with log.iterator(arguments=offset, timeout=10) as messages:
                 read = [(await soon(anext(messages))).message_id for _ in range(3)]
