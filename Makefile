@@ -12,12 +12,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
   --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help install demo up test check format lock clean system-python system system-tests
+.PHONY: help demo up test check lock system-python system system-tests
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-
-install: system-tests $(PROJECT) $(DEV) ## All set-up: system packages, .venv, tools
 
 demo: system $(PROJECT) ## A whole chain on this machine, in under a minute
 	@exec $(BIN)/chainctl demo
@@ -29,22 +27,15 @@ test: system-tests $(PROJECT) $(DEV) ## All tests, the fast ones first
 	@exec $(BIN)/python -m pytest
 
 check: system-python $(PROJECT) $(DEV) ## Format, lint, types and import direction
-	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff format --check . || { echo "to mend: $(BIN)/ruff format ." >&2; exit 1; }
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-
-format: system-python $(DEV) ## Format and mend what can be mended
-	@$(BIN)/ruff check --fix-only .
-	@$(BIN)/ruff format .
 
 lock: system-python $(DEV) ## Choose versions anew and pin them with hashes
 	$(COMPILE) --upgrade pyproject.toml -o requirements.txt
 	$(COMPILE) --upgrade pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 	$(COMPILE) --upgrade --group build -c requirements-dev.txt -o requirements-build.txt
-
-clean: ## Remove what set-up, runs and tools left behind
-	rm -rf .venv run build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # What the machine itself must have; a few milliseconds when it is all there.
 system-python:

@@ -1,7 +1,10 @@
-"""What a process tells the one that started it, by systemd's sd_notify protocol."""
+"""Beginning and end of a process: it says when it is ready, and hears when to stop."""
 
 import asyncio
+import signal
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 async def notify_ready(address: str | None) -> None:
@@ -21,3 +24,17 @@ async def notify_ready(address: str | None) -> None:
 
 def _kernel_address(address: str) -> str:
     return "\0" + address[1:] if address.startswith("@") else address
+
+
+@contextmanager
+def on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` on SIGTERM and SIGINT."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)

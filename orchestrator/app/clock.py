@@ -6,12 +6,11 @@ import asyncio
 from datetime import timedelta
 
 from orchestrator.app.tools import (
-    on_signals,
     open_backend,
     open_tools,
     utc_now,
 )
-from orchestrator.lifecycle import notify_ready
+from orchestrator.lifecycle import notify_ready, on_signals
 from orchestrator.settings import Settings
 from workers.clock import ClockWorker
 

@@ -14,7 +14,6 @@ from orchestrator.app.tools import (
     jwt_key,
     make_preparer,
     make_requestors,
-    on_signals,
     open_backend,
     open_tools,
     utc_now,
@@ -27,7 +26,7 @@ from orchestrator.gateway import Desk, create_app
 from orchestrator.gateway.authentication import Authenticator
 from orchestrator.gateway.bridge import detach
 from orchestrator.gateway.intake import ResultIntake
-from orchestrator.lifecycle import notify_ready
+from orchestrator.lifecycle import notify_ready, on_signals
 from orchestrator.ports import Backend, Signer
 from orchestrator.settings import Settings
 from schemas.messages import WakeUp

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import signal
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
-from orchestrator.app.tools import on_signals
+from orchestrator.lifecycle import on_signals
 from orchestrator.local.management import ManagementError
 from orchestrator.local.processes import Exited, ProcessError
 from orchestrator.local.rabbitmq import Broker, BrokerError, broker
 from orchestrator.local.stack import Plan, Stack, sandbox_and_endpoint
 
-#: What a process that was interrupted ends with.
-INTERRUPTED = 128 + signal.SIGINT
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 async def run_up(run_dir: Path, callbacks: int, environ: Mapping[str, str]) -> int:
@@ -39,13 +39,29 @@ async def installation(
 ) -> AsyncIterator[tuple[Stack, Broker]]:
     """A whole installation: the broker boots while what needs none is started."""
     url, management = environ.get("RABBITMQ_URL"), environ.get("RABBITMQ_MANAGEMENT_URL")
-    async with (
-        sandbox_and_endpoint(run_dir, plan, on_exit=_report) as around,
-        broker(run_dir, url, management, on_exit=_report) as rabbitmq,
-        _vhost(rabbitmq) as vhost,
-        around.started(vhost) as stack,
-    ):
-        yield stack, rabbitmq
+    async with AsyncExitStack() as contexts:
+        around, rabbitmq = await _both(
+            contexts.enter_async_context(
+                sandbox_and_endpoint(run_dir, plan, on_exit=_report)
+            ),
+            contexts.enter_async_context(
+                broker(run_dir, url, management, on_exit=_report)
+            ),
+        )
+        vhost = await contexts.enter_async_context(_vhost(rabbitmq))
+        yield await contexts.enter_async_context(around.started(vhost)), rabbitmq
+
+
+async def _both(
+    one: Coroutine[object, object, A], other: Coroutine[object, object, B]
+) -> tuple[A, B]:
+    """Both at once; when one fails, the other is cancelled and undone."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            first, second = group.create_task(one), group.create_task(other)
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return first.result(), second.result()
 
 
 @asynccontextmanager

@@ -49,6 +49,7 @@ def install(app: FastAPI) -> None:
     for kind in (StoreUnavailable, BrokerUnavailable, BackendUnavailable):
         app.add_exception_handler(kind, _unavailable)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _defect)
 
 
 async def _fault(_: Request, error: Exception) -> Response:
@@ -91,3 +92,8 @@ async def _http(_: Request, error: Exception) -> Response:
     if error.status_code == 404:  # noqa: PLR2004 - not found
         return Response("404 page not found\n", 404, media_type=TEXT_TYPE)
     return Response(status_code=error.status_code, headers=error.headers)
+
+
+async def _defect(_: Request, __: Exception) -> Response:
+    """A defect of ours; the server logs it, as it is raised again after this."""
+    return error_response(irma_error(ErrorKind.INTERNAL_ERROR))

@@ -15,8 +15,15 @@ from typing import Final
 import structlog
 
 from orchestrator.background import Background
-from orchestrator.domain.errors import BrokerUnavailable, StoreUnavailable, Unroutable
+from orchestrator.domain.errors import (
+    BrokerUnavailable,
+    Refused,
+    StoreUnavailable,
+    Unroutable,
+)
+from orchestrator.gateway.faults import IrmaFault
 from orchestrator.ports import Clock, Message, Publisher, Store, Waiting
+from schemas.irma import ErrorKind
 
 _log = structlog.get_logger(__name__)
 
@@ -42,17 +49,22 @@ class ResultIntake:
 
         Raises:
             StoreUnavailable: neither broker nor store has taken them.
+            IrmaFault: the broker will never take them, so no row may wait for it.
         """
         publishing = asyncio.ensure_future(self.publisher.publish(*messages))
-        done, _ = await asyncio.wait({publishing}, timeout=self.confirm_budget_s)
-        if done and publishing.exception() is None:
+        if await _confirmed(publishing, self.confirm_budget_s):
             return True
-        _log.warning("intake.unconfirmed", slow=not done)
-        await self._keep(messages)
-        if done:
-            return False
-        self.background.spawn(self._confirmed_late(publishing, messages))
-        return True
+        slow = not publishing.done()
+        _log.warning("intake.unconfirmed", slow=slow)
+        try:
+            await self._keep(messages)
+        except StoreUnavailable:
+            if not await _confirmed(publishing, None):  # a slow broker is not away
+                raise
+            return True
+        if slow:
+            self.background.spawn(self._confirmed_late(publishing, messages))
+        return slow
 
     async def _keep(self, messages: Sequence[Message]) -> None:
         now = self.clock()
@@ -77,3 +89,14 @@ class ResultIntake:
             await self.store.drop_waiting([message.id for message in messages])
         except (BrokerUnavailable, StoreUnavailable, Unroutable) as error:
             _log.warning("intake.left_to_clock", error=type(error).__name__)
+
+
+async def _confirmed(publishing: asyncio.Future[None], timeout_s: float | None) -> bool:
+    """Whether the broker has confirmed by then."""
+    await asyncio.wait({publishing}, timeout=timeout_s)
+    if not publishing.done():
+        return False
+    fault = publishing.exception()
+    if isinstance(fault, Refused):
+        raise IrmaFault(ErrorKind.INVALID_REQUEST, f"body: {fault}")
+    return fault is None

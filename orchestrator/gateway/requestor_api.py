@@ -18,7 +18,7 @@ from orchestrator.domain.chain import (
     StepState,
     timeout_of,
 )
-from orchestrator.domain.errors import StoreUnavailable
+from orchestrator.domain.errors import BackendUnavailable, StoreUnavailable
 from orchestrator.domain.ruling import CHECK_LIVE
 from orchestrator.gateway.bodies import read_body
 from orchestrator.gateway.desk import Desk
@@ -216,8 +216,7 @@ async def _result(desk: Desk, text: str) -> tuple[SessionResult, Step]:
     row = await _row(desk, text)
     stored = desk.rows.result(row)
     if row.final_status is None or stored is None:
-        token = desk.rows.token(row)
-        found = await desk.backend.result(token) if token else None
+        found = await _looked_up(desk, row, needed=stored is None)
         if found is not None:
             return found, row
         if stored is None:
@@ -227,3 +226,16 @@ async def _result(desk: Desk, text: str) -> tuple[SessionResult, Step]:
     next_token = desk.rows.token(following) if following else None
     update = {"status": status, "next_session": next_token or stored.next_session}
     return stored.model_copy(update=update), row
+
+
+async def _looked_up(desk: Desk, row: Step, *, needed: bool) -> SessionResult | None:
+    """What the backend has stored; unless that is all there is, it may be away."""
+    token = desk.rows.token(row)
+    if token is None:
+        return None
+    try:
+        return await desk.backend.result(token)
+    except BackendUnavailable:
+        if needed:
+            raise
+        return None

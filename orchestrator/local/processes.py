@@ -141,6 +141,10 @@ class Processes:
             pass
         return await self.kill(name)
 
+    async def stop_all(self) -> None:
+        """Stop everything at once, for children that do not need each other to stop."""
+        await asyncio.gather(*(self.stop(name) for name in tuple(self._children)))
+
     async def kill(self, name: str) -> int:
         """End a process by SIGKILL, with whatever is left of its group; its exit code."""
         child = self._child(name)

@@ -118,6 +118,7 @@ class Surroundings:
         """Gateway and workers around this broker, stopped before it is."""
         async with Processes(self.run_dir / "stack", on_exit=self.on_exit) as processes:
             yield await self._start(broker_url, processes)
+            await processes.stop_all()
 
     async def _start(self, broker_url: str, processes: Processes) -> Stack:
         """Start them all at once; ready when all are."""

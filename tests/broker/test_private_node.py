@@ -158,7 +158,7 @@ async def knows_queue(run_dir: Path, name: bytes) -> bool:
     """Whether the node has written which quorum queues it has.
 
     It does so half a second later; killed before (seen on 3.10.8), it comes back with a
-    queue that has no leader and never will.
+    queue that has no leader and never will (rabbitmq-server issue 15725).
     """
     (names,) = run_dir.glob("rabbitmq/data/*/quorum/*/names.dets")
     return name in names.read_bytes()

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.local import tether
 from orchestrator.local.processes import Exited, ProcessError, Processes
-from tests.broker.local_support import DEAF, OBEDIENT, ended, python
+from tests.broker.local_support import DEAF, OBEDIENT, SOON_S, ended, python
 
 
 async def test_a_started_process_is_ready_and_logs(tmp_path: Path) -> None:
@@ -107,6 +107,22 @@ async def test_all_are_stopped_in_reverse_order(tmp_path: Path) -> None:
             await processes.start(name, python(OBEDIENT), env={"NAME": name})
     journal = (tmp_path / "journal").read_text()
     assert journal.split() == ["gateway", "worker", "broker"]
+
+
+async def test_independent_processes_are_stopped_at_once(tmp_path: Path) -> None:
+    """Each waits with its end until the other was told too; neither has to be killed."""
+    waits_for_all = OBEDIENT.replace(
+        "sys.exit(7)",
+        "while Path('journal').read_text().count('\\n') < 2:\n"
+        "        await asyncio.sleep(0.01)",
+    )
+    async with Processes(tmp_path) as processes:
+        for name in ("one", "two"):
+            await processes.start(name, python(waits_for_all), env={"NAME": name})
+        async with asyncio.timeout(SOON_S):
+            await processes.stop_all()
+        assert not processes.runs("one")
+        assert not processes.runs("two")
 
 
 async def test_a_process_takes_its_helpers_along(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ async def lab(
     broker: Broker, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Lab]:
     """The installation, without the example endpoint: tests bring their own."""
-    plan = Plan(callbacks=2, endpoint=False)
+    plan = Plan(callbacks=2, endpoint=False, sandbox={"sweep_s": 0.5})
     run_dir = tmp_path_factory.mktemp("e2e")
     async with (
         broker.vhost(f"e2e-{secrets.token_hex(6)}") as url,

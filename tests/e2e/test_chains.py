@@ -267,6 +267,14 @@ async def test_a_user_who_declines_the_second_step_cancels_the_chain(lab: Lab) -
     await lab.watch.until(started.id, "session.cancelled", 2)
 
 
+async def test_a_session_nobody_scans_expires_the_chain(lab: Lab) -> None:
+    """The IRMA server's TIMEOUT ends the chain, whoever notices it first."""
+    started = await lab.start(disclosure("http://127.0.0.1:9/", timeout=1))
+    chain = await lab.ended(started.id)
+    assert chain.state is ChainState.EXPIRED
+    await lab.watch.until(started.id, "session.expired", 1)
+
+
 async def test_a_requestor_can_cancel_its_session(lab: Lab) -> None:
     """DELETE goes to the IRMA server, whose callback ends the chain."""
     started = await lab.start(disclosure("http://127.0.0.1:9/"))
