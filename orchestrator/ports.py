@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from orchestrator.domain.chain import Chain, Slot, Step, View
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The clock of every process where no other is handed in."""
+    return datetime.now(UTC)
 
 
 # ------------------------------------------------------------------------ broker
@@ -112,9 +117,9 @@ class Delivery:
 class Handler(Protocol):
     """A worker: returning settles the message as done.
 
-    `Undecodable` moves it to `dead` with its reason; an `OrchestratorError` that is
-    `held` holds it and tries again until the fault is over; any other error is a defect
-    of ours and dead-letters it.
+    `Refused` moves it to `dead` with its reason; an `OrchestratorError` that is `held`
+    holds it and tries again until the fault is over; any other error is a defect of ours
+    and dead-letters it.
     """
 
     async def __call__(self, delivery: Delivery) -> None:
@@ -146,7 +151,7 @@ class BatchHandler(Protocol):
 
     An `OrchestratorError` that is `held` presents the batch again until the fault is
     over. After any other error each message is presented alone, and the one that fails
-    alone goes to `dead`.
+    alone goes to `dead`, with its reason if it was `Refused`.
     """
 
     async def __call__(self, batch: Sequence[BatchDelivery]) -> BatchOutcome:
@@ -199,6 +204,23 @@ class Waiting:
     created_at: datetime
 
 
+#: Whoever wrote an outbox row publishes it right after, and the broker may still confirm
+#: it; only then the clock does.
+RELAY_PAUSE: Final = timedelta(seconds=2)
+
+
+def outbox_row(message: Message, chain_id: str | None, now: datetime) -> Waiting:
+    """A message that waits only to be relayed to the broker."""
+    return Waiting(
+        id=message.id,
+        kind="outbox",
+        due_at=now + RELAY_PAUSE,
+        message=message,
+        chain_id=chain_id,
+        created_at=now,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class ChainRow:
     """A chain as lists show it."""
@@ -223,7 +245,10 @@ class Store(Protocol):
 
         The chain's row is locked, then read with the slot's row and the following one;
         what the rule returns is written before the lock goes. The rule may be called
-        again when the database asks for it. A chain that does not exist: KeyError.
+        again when the database asks for it.
+
+        Raises:
+            UnknownChain: the slot's chain does not exist.
         """
 
     async def chain(self, chain_id: str) -> Chain | None:
@@ -348,13 +373,3 @@ class Signer(Protocol):
         self, result: SessionResult, *, validity_s: int, now: datetime
     ) -> str | None:
         """The result JWT, made off the event loop; None without a key."""
-
-
-# ------------------------------------------------------------------------- other
-
-
-class Outbox(Protocol):
-    """Publishes what a transaction has left in the store, right after it."""
-
-    async def relay(self, messages: Sequence[Message]) -> None:
-        """Publish and drop; what fails stays a row and the clock publishes it later."""

@@ -18,6 +18,22 @@ from schemas.irma import VALIDITY_DEFAULT_S, SessionRequest
 SLACK: Final = timedelta(hours=1)
 
 
+#: A longer one would not fit into the line of our own URL that it is sealed into.
+URL_CHARS_MAX: Final = 30_000
+
+
+def unfit(request: SessionRequest) -> str | None:
+    """Why a request cannot be prepared, by field, or None."""
+    target = request.next_session.url if request.next_session else None
+    for field, url in {
+        "nextSession.url": target,
+        "callbackUrl": request.callback_url,
+    }.items():
+        if url is not None and len(url) > URL_CHARS_MAX:
+            return f"{field}: longer than {URL_CHARS_MAX} characters"
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Preparer:
     """Puts our bridge and callback URLs into session requests."""
@@ -43,7 +59,6 @@ class Preparer:
                 step=slot.step,
                 generation=slot.generation,
                 requestor=requestor,
-                session_type=request.type,
                 validity_s=request.validity,
                 expires_at=int((now + self.wall_time + SLACK).timestamp()),
                 target=aim,

@@ -16,7 +16,7 @@ import structlog
 
 from orchestrator.background import Background
 from orchestrator.domain.chain import Slot, View
-from orchestrator.domain.errors import BrokerUnavailable, StoreUnavailable, Unroutable
+from orchestrator.domain.errors import Refused, Unavailable, Unroutable
 from orchestrator.domain.ruling import Ruling
 from orchestrator.ports import Changes, Message, Publisher, Store, event_message
 from schemas.events import Event
@@ -51,16 +51,17 @@ class Rulings:
         self,
         slot: Slot,
         rule: Rule[T],
-        work: Callable[[T], Sequence[Message]] = lambda _: (),
+        work: Callable[[T, View], Sequence[Message]] = lambda _, __: (),
     ) -> T:
         """Apply a rule; its events, and the work its outcome asks for, go out with it.
 
-        They are published beside the caller, who does not wait for it.
+        `work` sees the view the rule saw. All of it is published beside the caller, who
+        does not wait for it.
         """
 
         def decided(view: View) -> tuple[tuple[T, tuple[Message, ...]], Changes]:
             ruling = rule(view)
-            messages = (*map(event_message, ruling.events), *work(ruling.outcome))
+            messages = (*map(event_message, ruling.events), *work(ruling.outcome, view))
             changes = Changes(steps=ruling.steps, chain=ruling.chain, outbox=messages)
             return (ruling.outcome, messages), changes
 
@@ -74,5 +75,5 @@ class Rulings:
         try:
             await self.publisher.publish(*messages)
             await self.store.drop_waiting([message.id for message in messages])
-        except (BrokerUnavailable, StoreUnavailable, Unroutable) as error:
+        except (Unavailable, Unroutable, Refused) as error:
             _log.warning("outbox.left", count=len(messages), why=type(error).__name__)

@@ -24,7 +24,7 @@ from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.domain.errors import NotConfigured, SealBroken
+from orchestrator.domain.errors import NotConfigured, SealBroken, SealKeyUnknown
 from schemas.capabilities import Capability
 
 M = TypeVar("M", bound=BaseModel)
@@ -84,6 +84,7 @@ class Sealer:
             self._cipher = AESGCMSIV(key)
         except UnsupportedAlgorithm:
             raise NotConfigured("AES-GCM-SIV needs OpenSSL 3.2 or newer") from None
+        self._key_id = key_id
         self._head = f"{_VERSION}.{key_id}"
         self._token_key = _derived(hash_key, "token")
         self._digest_key = _derived(hash_key, "digest")
@@ -98,19 +99,12 @@ class Sealer:
         """Open what `seal` made for this binding.
 
         Raises:
-            SealBroken: malformed, of another key, for another place, or changed.
+            SealKeyUnknown: well-formed, but sealed with a key that is not here.
+            SealBroken: malformed, for another place, or changed.
         """
-        head, dot, text = sealed.rpartition(".")
-        if not dot or head.count(".") != 1 or not head.startswith(f"{_VERSION}."):
-            raise SealBroken("malformed seal")
-        if head != self._head:
-            raise SealBroken("sealed with an unknown key")
-        try:
-            data = _decode(text)
-        except ValueError:
-            raise SealBroken("malformed seal") from None
-        if len(data) < _NONCE_BYTES + _TAG_BYTES:
-            raise SealBroken("malformed seal")
+        key_id, data = _parts(sealed)
+        if key_id != self._key_id:
+            raise SealKeyUnknown("sealed with a key that is not here")
         return self._decrypted(data, bound_to)
 
     def seal_model(self, model: BaseModel, *, bound_to: str) -> str:
@@ -121,6 +115,7 @@ class Sealer:
         """Open what `seal_model` made of a model of this class.
 
         Raises:
+            SealKeyUnknown: as `open`.
             SealBroken: as `open`, or the content is no such model.
         """
         plain = self.open(sealed, bound_to=bound_to)
@@ -137,6 +132,7 @@ class Sealer:
         """The capability in a URL's token; which kind fits the address is the caller's.
 
         Raises:
+            SealKeyUnknown: as `open`.
             SealBroken: as `open_model`, or the capability has expired.
         """
         capability = self.open_model(Capability, token, bound_to=_CAPABILITY)
@@ -175,6 +171,23 @@ def _check(key: bytes, key_id: str, hash_key: bytes) -> None:
         raise NotConfigured("the sealing key and the hash key must differ")
     if not _KEY_ID.fullmatch(key_id):
         raise NotConfigured("a key id is 1 to 32 letters, digits, '-' and '_'")
+
+
+def _parts(sealed: str) -> tuple[str, bytes]:
+    """Key id and content of an envelope that looks whole.
+
+    Raises:
+        SealBroken: it does not, so no key would open it.
+    """
+    match sealed.split("."):
+        case [version, key_id, text] if version == _VERSION and _KEY_ID.fullmatch(key_id):
+            try:
+                data = _decode(text)
+            except ValueError:
+                raise SealBroken("malformed seal") from None
+            if len(data) >= _NONCE_BYTES + _TAG_BYTES:
+                return key_id, data
+    raise SealBroken("malformed seal")
 
 
 def _derived(key: bytes, purpose: str) -> bytes:

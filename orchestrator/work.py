@@ -136,7 +136,9 @@ class WorkMaker:
                 "reply": None,
             }
         )
-        row_id = f"{work.id}-{later.attempt}"
+        # By the retries, which only this counts: attempts start anew after a redelivery,
+        # and must not make a second row for the same pause.
+        row_id = f"{work.id}-retry-{later.retries}"
         return Waiting(
             id=row_id,
             kind="retry",

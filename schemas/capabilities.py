@@ -25,7 +25,6 @@ class Capability(BaseModel):
     step: int
     generation: int
     requestor: str
-    session_type: str
     validity_s: int
     expires_at: int
     target: str | None = None

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal
+from itertools import chain, repeat
+from typing import Final, Literal
 
 import structlog
 
@@ -30,7 +31,7 @@ from orchestrator.domain.delivery import (
     decide,
     decide_notification,
 )
-from orchestrator.domain.errors import Unroutable
+from orchestrator.domain.errors import Unavailable, Unroutable
 from orchestrator.domain.posting import body_of, headers_of
 from orchestrator.ports import (
     Caller,
@@ -67,6 +68,9 @@ from workers.decoding import callback_work
 
 _log = structlog.get_logger(__name__)
 
+#: Pauses between tries to act on a reply while broker or store is away.
+ACT_PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class CallbackWorker:
@@ -93,7 +97,7 @@ class CallbackWorker:
             for live in range(len(self.policy.live_delays_s) + 1):
                 reply = await self._attempt(work, secrets.url, result)
                 decision = self._decide(work, reply, live)
-                await self._act(work, secrets, reply, decision)
+                await self._act_until_done(work, secrets, reply, decision)
                 if not isinstance(decision, RetryLive):
                     return
                 await self.pause(decision.delay_s)
@@ -137,6 +141,26 @@ class CallbackWorker:
             decision=type(decision).__name__,
         )
         return decision
+
+    async def _act_until_done(
+        self,
+        work: CallbackWork,
+        secrets: CallbackSecrets,
+        reply: Reply,
+        decision: Decision,
+    ) -> None:
+        """The endpoint was asked: while broker or store is away, wait, do not ask again.
+
+        A worker that has to stop meanwhile leaves the message to another one.
+        """
+        for pause_s in chain(ACT_PAUSES_S, repeat(ACT_PAUSES_S[-1])):
+            try:
+                await self._act(work, secrets, reply, decision)
+            except Unavailable as error:
+                _log.warning("callback.held", error=type(error).__name__)
+                await self.pause(pause_s)
+            else:
+                return
 
     async def _act(
         self,

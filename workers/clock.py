@@ -8,7 +8,7 @@ so several clocks may run, and what one takes and drops dead is taken again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -21,21 +21,42 @@ from orchestrator.domain.errors import (
     BackendRefused,
     BackendUnavailable,
     OrchestratorError,
+    Refused,
+    Unavailable,
+    Unroutable,
 )
-from orchestrator.domain.handover import Detach
+from orchestrator.domain.handover import Detach, Due
 from orchestrator.domain.lookup import Forwarded, Lookup
 from orchestrator.domain.ruling import Ruling, preceding
-from orchestrator.ports import Backend, Clock, Message, Publisher, Store, work_message
+from orchestrator.ports import (
+    Backend,
+    Clock,
+    Message,
+    Publisher,
+    Store,
+    Waiting,
+    work_message,
+)
 from orchestrator.rows import RowSecrets
 from orchestrator.rulings import Rulings
 from orchestrator.telemetry import bind_chain
 from orchestrator.work import WorkMaker, start_message
+from schemas.irma import SessionResult
 
 _log = structlog.get_logger(__name__)
 
-#: Rows taken at a time, and how long they are ours.
-BATCH: Final = 100
+#: How long rows that were taken are ours.
 LEASE: Final = timedelta(seconds=10)
+
+#: Messages published at a time.
+MESSAGES: Final = 100
+
+#: Rows looked at at a time, side by side: a round takes as long as the backend may take
+#: for one answer, and a process that is to stop waits for one round (G9).
+CHECKS: Final = 16
+
+#: How many waiting rows of a chain are looked through; it has hardly ever more than one.
+WAITING_MAX: Final = 100
 
 #: The beat when nothing is due.
 IDLE_S: Final = 0.1
@@ -46,7 +67,7 @@ FAULT_PAUSE_S: Final = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class ClockWorker:
-    """Runs until `stop` is set; `beat` is one round."""
+    """Runs until `stop` is set."""
 
     store: Store
     rulings: Rulings
@@ -57,35 +78,58 @@ class ClockWorker:
     clock: Clock
     owner: str
     session_lifetime: timedelta
+    wall_time: timedelta
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Beat until stopped; a fault of broker or store is waited out."""
-        while not stop.is_set():
-            try:
-                pause_s = 0.0 if await self.beat() else IDLE_S
-            except OrchestratorError as error:
-                if not error.held:
-                    raise
-                _log.warning("clock.fault", error=type(error).__name__)
-                pause_s = FAULT_PAUSE_S
-            await _stopped(stop, pause_s)
+        """Do both until stopped; what is due does not wait for a backend that hangs."""
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(_repeat(self.publish_due, stop))
+                both.create_task(_repeat(self.check_due, stop))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
 
-    async def beat(self) -> int:
-        """Publish due messages and check due rows; returns how many there were."""
-        now = self.clock()
+    async def publish_due(self) -> int:
+        """Publish messages whose time has come; returns how many there were."""
         due = await self.store.take_due_waiting(
-            now, owner=self.owner, lease=LEASE, limit=BATCH
+            self.clock(), owner=self.owner, lease=LEASE, limit=MESSAGES
         )
         if due:
+            await self._publish(due)
+        return len(due)
+
+    async def check_due(self) -> int:
+        """Look at rows whose time has come, side by side; returns how many there were."""
+        steps = await self.store.take_due_steps(self.clock(), lease=LEASE, limit=CHECKS)
+        looks = map(self._look, steps)
+        for fault in await asyncio.gather(*looks, return_exceptions=True):
+            if fault is not None:
+                raise fault
+        return len(steps)
+
+    async def _publish(self, due: Sequence[Waiting]) -> None:
+        """Publish rows and drop them; one that is never taken stays, others do not."""
+        try:
             await self.publisher.publish(*(row.message for row in due))
-            await self.store.drop_waiting([row.id for row in due])
-            _log.info("clock.published", count=len(due))
-        steps = await self.store.take_due_steps(now, lease=LEASE, limit=BATCH)
-        for step in steps:
-            slot = step.slot
-            with bind_chain(slot.chain_id, slot.step, slot.generation):
+        except (Refused, Unroutable) as error:
+            if len(due) == 1:
+                _log.error("clock.refused", row=due[0].id, error=type(error).__name__)
+                return
+            for row in due:
+                await self._publish([row])
+            return
+        await self.store.drop_waiting([row.id for row in due])
+        _log.info("clock.published", count=len(due))
+
+    async def _look(self, step: Step) -> None:
+        slot = step.slot
+        with bind_chain(slot.chain_id, slot.step, slot.generation):
+            try:
                 await self._check(step)
-        return len(due) + len(steps)
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - one chain's trouble stays its own
+                _log.error("clock.check_failed", error=type(error).__name__)
 
     async def _check(self, step: Step) -> None:
         """Look at one row by its state."""
@@ -94,7 +138,7 @@ class ClockWorker:
             case StepState.OFFERED:
                 await self._detach(step.slot, handover.detach)
             case StepState.DETACHED | StepState.STARTING:
-                await self.publisher.publish(await self._start(step.slot))
+                await self._start(step.slot)
             case StepState.FORWARDED:
                 await self._find(step)
             case StepState.LIVE | StepState.COMPLETED:
@@ -119,12 +163,17 @@ class ClockWorker:
             now=self.clock(),
             asked_at=before.completed_at or step.created_at,
             forwarded_at=step.forwarded_at,
-            session_timeout=timedelta(seconds=step.session_timeout_s)
-            or self.session_lifetime,
-            session_lifetime=self.session_lifetime,
+            lives_until=lookup.lives_until(step, self.session_lifetime),
         )
+        if verdict is Forwarded.LOST and await self._is_told_of(slot):
+            verdict = Forwarded.WAIT
         _log.info("clock.forwarded", verdict=verdict.name)
         await self._judged(slot, verdict, found)
+
+    async def _is_told_of(self, slot: Slot) -> bool:
+        """Whether a message waits that may hold the token of its session (H2)."""
+        waiting = await self.store.waiting(chain_id=slot.chain_id, limit=WAITING_MAX)
+        return any(row.kind == "intake" for row in waiting)
 
     async def _judged(self, slot: Slot, verdict: Forwarded, found: Lookup) -> None:
         token = found.next_token
@@ -164,11 +213,20 @@ class ClockWorker:
                 ),
             )
         elif result.status.final:
-            requestor = await self._requestor(slot)
-            intake = self.make.intake(slot, requestor, result, "poll")
-            await self.publisher.publish(work_message(intake))
+            await self._report(slot, result)
         else:
             await self.rulings.by_outbox(slot, lookup.look_again)
+
+    async def _report(self, slot: Slot, result: SessionResult) -> None:
+        """Tell the session worker what was found stored."""
+
+        def told(due: bool, view: View) -> list[Message]:  # noqa: FBT001 - an outcome
+            if not due:
+                return []
+            requestor = view.chain.requestor
+            return [work_message(self.make.intake(slot, requestor, result, "poll"))]
+
+        await self.rulings.by_outbox(slot, lookup.report_due, told)
 
     async def _look_up(self, token: str) -> Lookup | None:
         """What the backend has stored of a session; None when it did not say."""
@@ -184,22 +242,39 @@ class ClockWorker:
     async def _detach(
         self, slot: Slot, rule: Callable[[View, Slot], Ruling[Detach]]
     ) -> None:
-        start = await self._start(slot)
         outcome = await self.rulings.by_outbox(
             slot,
             lambda view: rule(view, slot),
-            lambda outcome: [start] if outcome is Detach.DETACHED else [],
+            lambda outcome, view: (
+                [start_message(slot, view.chain.requestor)]
+                if outcome is Detach.DETACHED
+                else []
+            ),
         )
         _log.info("clock.detach", outcome=outcome.name)
 
-    async def _start(self, slot: Slot) -> Message:
-        return start_message(slot, await self._requestor(slot))
+    async def _start(self, slot: Slot) -> None:
+        outcome = await self.rulings.by_outbox(
+            slot,
+            lambda view: handover.due_start(view, slot, wall_time=self.wall_time),
+            lambda outcome, view: (
+                [start_message(slot, view.chain.requestor)]
+                if outcome is Due.START
+                else []
+            ),
+        )
+        _log.info("clock.start", outcome=outcome.name)
 
-    async def _requestor(self, slot: Slot) -> str:
-        chain = await self.store.chain(slot.chain_id)
-        if chain is None:
-            raise KeyError(slot.chain_id)
-        return chain.requestor
+
+async def _repeat(beat: Callable[[], Awaitable[int]], stop: asyncio.Event) -> None:
+    """Beat until stopped; a fault of broker or store is waited out."""
+    while not stop.is_set():
+        try:
+            pause_s = 0.0 if await beat() else IDLE_S
+        except OrchestratorError as error:
+            _log.warning("clock.fault", error=type(error).__name__)
+            pause_s = FAULT_PAUSE_S
+        await _stopped(stop, pause_s)
 
 
 async def _stopped(stop: asyncio.Event, pause_s: float) -> None:

@@ -9,12 +9,11 @@ from typing import Final
 import structlog
 
 from orchestrator.domain import lookup, settling
-from orchestrator.domain.chain import Slot
+from orchestrator.domain.chain import Slot, View
 from orchestrator.domain.settling import Report, Settled
 from orchestrator.ports import (
     Clock,
     Message,
-    Publisher,
     Store,
     Waiting,
     work_message,
@@ -40,9 +39,9 @@ class IntakeDesk:
 
     store: Store
     rulings: Rulings
-    publisher: Publisher
     rows: RowSecrets
     make: WorkMaker
+    session_lifetime: timedelta
     clock: Clock
 
     async def take(self, slot: Slot, work: IntakeWork) -> None:
@@ -58,39 +57,40 @@ class IntakeDesk:
             status=result.status,
             proof_status=result.proof_status,
             token_hash=self.rows.sealer.token_hash(result.token),
+            sealed_token=self.rows.seal_token(slot, result.token),
             sealed_result=self.rows.seal_result(slot, result),
             stored=work.source == "poll",
         )
-        outcome, messages = await self.rulings.by_message(
-            slot, lambda view: settling.settle(view, slot, report)
+        outcome = await self.rulings.by_outbox(
+            slot,
+            lambda view: settling.settle(
+                view, slot, report, session_lifetime=self.session_lifetime
+            ),
+            lambda outcome, view: self._notification(slot, outcome, view, result),
         )
         _log.info("intake.settled", status=result.status, outcome=outcome.name)
-        if outcome in {Settled.STORED, Settled.REPEATED}:
-            messages.extend(await self._notification(slot, work, result))
-        await self.publisher.publish(*messages)
         if outcome is Settled.UNRESOLVED:
             await self._wait(slot, work)
         elif result.next_session is not None:
             await self._look_soon(slot.following)
 
-    async def _notification(
-        self, slot: Slot, work: IntakeWork, result: SessionResult
+    def _notification(
+        self, slot: Slot, outcome: Settled, view: View, result: SessionResult
     ) -> list[Message]:
-        """The delivery to the requestor's own `callbackUrl`, if it gave one."""
-        row = await self.store.step(slot)
-        if row is None:
+        """The delivery to the requestor's own `callbackUrl`, if it gave one: once."""
+        if outcome is not Settled.STORED or view.step is None:
             return []
-        request = self.rows.request(row)
+        request = self.rows.request(view.step)
         if request.callback_url is None:
             return []
         callback = self.make.callback(
             slot,
-            work.requestor,
+            view.chain.requestor,
             result,
             purpose=Purpose.NOTIFY,
             url=request.callback_url,
             validity_s=request.validity,
-            cause=slot.event_id(f"session.{row.state}"),
+            cause=slot.event_id("session.started"),
         )
         return [work_message(callback)]
 

@@ -22,7 +22,7 @@ from orchestrator.domain.errors import Unroutable
 from orchestrator.domain.handover import Detach
 from orchestrator.domain.requestors import Requestors
 from orchestrator.ports import Clock, Delivery, Publisher, wake_up_message
-from orchestrator.preparing import Preparer
+from orchestrator.preparing import Preparer, unfit
 from orchestrator.rows import RowSecrets
 from orchestrator.rulings import Rulings
 from orchestrator.sealing import Sealer
@@ -56,6 +56,10 @@ _WAKES: Final[Mapping[Claim, Wake]] = {
 }
 
 
+#: What an endpoint answered may be quoted in a reason, but not at any length.
+REASON_MAX: Final = 500
+
+
 @dataclass(frozen=True, kw_only=True)
 class SessionWorker:
     """Handles the queue `sessions`."""
@@ -76,10 +80,7 @@ class SessionWorker:
         work = session_work(delivery)
         slot = Slot(chain_id=work.chain_id, step=work.step, generation=work.generation)
         with bind_chain(work.chain_id, work.step, work.generation):
-            try:
-                await self._handle(slot, work)
-            except KeyError:
-                _log.warning("session.unknown_chain", kind=work.kind)
+            await self._handle(slot, work)
 
     async def _handle(self, slot: Slot, work: SessionWork) -> None:
         match work:
@@ -100,9 +101,7 @@ class SessionWorker:
         request = session_request_from(secrets.request)
         proved = self.rows.proved(slot, session_result_from(secrets.result))
         answer = self._digest(secrets.request)
-        refusal = self.requestors.refusal(work.requestor, request)
-        if refusal is not None:
-            reason = f"next session not authorized: {refusal.reason}"
+        if (reason := self._refusal(work.requestor, request)) is not None:
             ending = Ending(end=End.FAILED, cause=work.cause, reason=reason)
             await self._claim_end(slot, work, ending, proved, answer)
             return
@@ -126,6 +125,15 @@ class SessionWorker:
         await self.publisher.publish(*messages)
         ended = Wake.FAILED if outcome is Claim.ENDED else Wake.LATER
         await self._wake(slot, work, _WAKES.get(outcome, ended))
+
+    def _refusal(self, requestor: str, request: SessionRequest) -> str | None:
+        """Why this request may not follow, or None."""
+        if (reason := unfit(request)) is not None:
+            return reason
+        refusal = self.requestors.refusal(requestor, request)
+        if refusal is None:
+            return None
+        return f"next session not authorized: {refusal.reason}"[:REASON_MAX]
 
     async def _end(self, slot: Slot, work: EndWork) -> None:
         """The endpoint's answer ends the chain, or the callback failed for good."""

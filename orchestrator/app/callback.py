@@ -8,11 +8,10 @@ from orchestrator.app.consuming import consume
 from orchestrator.app.tools import (
     jwt_key,
     open_tools,
-    utc_now,
 )
 from orchestrator.callbacks import HttpCaller, open_signer
 from orchestrator.domain.delivery import RetryPolicy
-from orchestrator.ports import Queues
+from orchestrator.ports import Queues, utc_now
 from orchestrator.settings import Settings
 from workers.callback import CallbackWorker
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 
 from orchestrator.app.tools import (
     open_backend,
     open_tools,
-    utc_now,
+    session_lifetime,
 )
 from orchestrator.lifecycle import notify_ready, on_signals
+from orchestrator.ports import utc_now
 from orchestrator.settings import Settings
 from workers.clock import ClockWorker
 
@@ -30,9 +30,8 @@ async def run_clock_worker(settings: Settings) -> None:
             backend=backend,
             clock=utc_now,
             owner=tools.owner,
-            session_lifetime=timedelta(
-                seconds=settings.irma_server.max_session_lifetime_s
-            ),
+            wall_time=settings.wall_time,
+            session_lifetime=session_lifetime(settings),
         )
         stop = asyncio.Event()
         with on_signals(stop.set):

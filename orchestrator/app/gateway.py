@@ -16,7 +16,6 @@ from orchestrator.app.tools import (
     make_requestors,
     open_backend,
     open_tools,
-    utc_now,
 )
 from orchestrator.broker.connection import connect
 from orchestrator.broker.replies import ReplyQueue
@@ -27,8 +26,9 @@ from orchestrator.gateway.authentication import Authenticator
 from orchestrator.gateway.bridge import detach
 from orchestrator.gateway.intake import ResultIntake
 from orchestrator.lifecycle import notify_ready, on_signals
-from orchestrator.ports import Backend, Signer
+from orchestrator.ports import Backend, Signer, utc_now
 from orchestrator.settings import Settings
+from orchestrator.telemetry import bind_chain
 from schemas.messages import WakeUp
 
 
@@ -70,7 +70,8 @@ class _Unclaimed:
         slot = Slot(
             chain_id=wake_up.chain_id, step=wake_up.step, generation=wake_up.generation
         )
-        await detach(self.desk, slot, wake_up.requestor)
+        with bind_chain(slot.chain_id, slot.step, slot.generation):
+            await detach(self.desk, slot)
 
 
 class _Server(uvicorn.Server):

@@ -10,10 +10,10 @@ from orchestrator.app.tools import (
     make_requestors,
     open_backend,
     open_tools,
-    utc_now,
+    session_lifetime,
 )
 from orchestrator.domain.claiming import Budget
-from orchestrator.ports import Queues
+from orchestrator.ports import Queues, utc_now
 from orchestrator.settings import Settings
 from workers.intake import IntakeDesk
 from workers.session import SessionWorker
@@ -42,9 +42,9 @@ async def run_session_worker(settings: Settings) -> None:
             intake=IntakeDesk(
                 store=tools.store,
                 rulings=tools.rulings,
-                publisher=tools.publisher,
                 rows=tools.rows,
                 make=tools.make,
+                session_lifetime=session_lifetime(settings),
                 clock=utc_now,
             ),
             starter=Starter(

@@ -21,17 +21,17 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelInvalidStateError
 
 from orchestrator.broker.connection import connect
 from orchestrator.broker.holding import Faults, HandedBack, Holder, Random
-from orchestrator.broker.settling import (
-    STOP_SIGNALS,
-    ack,
-    bury,
-    delivery_of,
-    reject,
+from orchestrator.broker.settling import STOP_SIGNALS, ack, bury, delivery_of, reject
+from orchestrator.broker.topology import require
+from orchestrator.domain.errors import Refused
+from orchestrator.ports import (
+    BatchDelivery,
+    BatchHandler,
+    BatchOutcome,
+    Clock,
+    Publisher,
     utc_now,
 )
-from orchestrator.broker.topology import require
-from orchestrator.domain.errors import Undecodable
-from orchestrator.ports import BatchDelivery, BatchHandler, BatchOutcome, Clock, Publisher
 
 _log = structlog.get_logger(__name__)
 
@@ -258,7 +258,7 @@ class BatchWorker:
             _log.error("worker.batch_split", queue=self._queue, error=kind)
             for item in batch:
                 await self._process([item])
-        elif isinstance(error, Undecodable):
+        elif isinstance(error, Refused):
             await self._settle(batch, BatchOutcome(done=(), dead={0: str(error)}))
         else:
             message = batch[0].message

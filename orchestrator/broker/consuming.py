@@ -29,11 +29,10 @@ from orchestrator.broker.settling import (
     delivery_of,
     hand_back,
     reject,
-    utc_now,
 )
 from orchestrator.broker.topology import require
-from orchestrator.domain.errors import Undecodable
-from orchestrator.ports import Clock, Handler, Publisher
+from orchestrator.domain.errors import Refused
+from orchestrator.ports import Clock, Handler, Publisher, utc_now
 
 _log = structlog.get_logger(__name__)
 
@@ -71,7 +70,7 @@ class QueueWorker:
             queue: declared already; it is only looked up.
             handler: what to do with a message, see `ports.Handler`.
             concurrency: also the prefetch, so that nothing hides in a busy worker.
-            publisher: for undecodable messages on their way to `dead`.
+            publisher: for refused messages on their way to `dead`.
             drain_timeout_s: how long messages in hand may take after SIGTERM.
             on_ready: called when messages are taken.
             random: uniform in [0, 1), for the pauses of held messages.
@@ -190,7 +189,7 @@ class QueueWorker:
     async def _handle(self, message: AbstractIncomingMessage) -> None:
         try:
             await self._handler(delivery_of(message))
-        except Undecodable as error:
+        except Refused as error:
             await bury(
                 self._publisher,
                 message,

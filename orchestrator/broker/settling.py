@@ -26,11 +26,6 @@ STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 REASON_CHARS_MAX: Final = 500
 
 
-def utc_now() -> datetime:
-    """The time, for stamps on dead messages."""
-    return datetime.now(UTC)
-
-
 def delivery_of(message: AbstractIncomingMessage) -> Delivery:
     """The message as workers see it: the body untouched, whatever its content type."""
     return Delivery(

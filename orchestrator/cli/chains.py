@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from urllib.parse import quote
 
 import aiohttp
 from pydantic import JsonValue
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from orchestrator.app.tools import make_sealer
 from orchestrator.broker.connection import connect
 from orchestrator.broker.subscribe import subscribe
-from orchestrator.cli.timeline import event_line, timeline
-from orchestrator.domain.chain import Chain, Step
+from orchestrator.cli.timeline import event_line, plain, timeline
+from orchestrator.domain.chain import Chain, Step, StepState
 from orchestrator.domain.errors import NotConfigured, OrchestratorError
-from orchestrator.ports import ChainRow, Waiting
+from orchestrator.ports import ChainRow, Store, Waiting
 from orchestrator.rows import RowSecrets
 from orchestrator.sandbox.wallet import Wallet
 from orchestrator.settings import Settings
 from orchestrator.store import check_schema, open_store
-from schemas.events import dump_event, parse_event
+from schemas.events import Event, dump_event, parse_event
 from schemas.irma import (
     IrmaError,
     SessionPackage,
@@ -109,9 +112,7 @@ async def list_chains(
     as_json: bool,
 ) -> None:
     """Print the newest chains."""
-    url = settings.database_url.get_secret_value()
-    await check_schema(url)
-    async with open_store(url) as store:
+    async with _database(settings) as store:
         rows = await store.chains(limit=limit, state=state, requestor=requestor)
     if as_json:
         print(json.dumps([_chain_json(row) for row in rows]))
@@ -129,9 +130,18 @@ async def list_chains(
             str(row.steps),
             _took(chain),
             chain.requestor,
-            chain.reason or "",
+            Text(plain(chain.reason or "")),
         )
     Console().print(table)
+
+
+@asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[Store]:
+    """The database to look at, if it is there and has our schema."""
+    url = settings.database_url.get_secret_value()
+    await check_schema(url)
+    async with open_store(url) as store:
+        yield store
 
 
 def _took(chain: Chain) -> str:
@@ -159,9 +169,7 @@ async def show_chain(
     settings: Settings, chain_id: str, *, pointer: bool, as_json: bool
 ) -> None:
     """Print a chain's timeline."""
-    url = settings.database_url.get_secret_value()
-    await check_schema(url)
-    async with open_store(url) as store:
+    async with _database(settings) as store:
         chain = await store.chain(chain_id)
         if chain is None:
             msg = f"chain {chain_id}: there is no such chain; see `chainctl list`"
@@ -171,12 +179,7 @@ async def show_chain(
         waiting = await store.waiting(chain_id=chain_id, limit=100)
     package = _live_package(settings, steps) if pointer else None
     if as_json:
-        row = _chain_json(ChainRow(chain=chain, steps=len(steps)))
-        told: dict[str, JsonValue] = {
-            **row,
-            "timeline": [json.loads(dump_event(event)) for event in events],
-            "waiting": [_waiting_json(row) for row in waiting],
-        }
+        told = shown_json(chain, steps, events, waiting)
         if pointer:
             told["sessionPtr"] = package.session_ptr.to_wire() if package else None
         print(json.dumps(told))
@@ -184,6 +187,22 @@ async def show_chain(
     Console().print(timeline(chain, steps, events, waiting))
     if pointer:
         _print_pointer(package)
+
+
+def shown_json(
+    chain: Chain,
+    steps: Sequence[Step],
+    events: Sequence[Event],
+    waiting: Sequence[Waiting],
+) -> dict[str, JsonValue]:
+    """What `show --json` tells; the chain's end takes a slot, but is no step."""
+    numbers = (row.slot.step for row in steps if row.state is not StepState.END)
+    row = ChainRow(chain=chain, steps=max(numbers, default=0))
+    return {
+        **_chain_json(row),
+        "timeline": [json.loads(dump_event(event)) for event in events],
+        "waiting": [_waiting_json(row) for row in waiting],
+    }
 
 
 def _waiting_json(row: Waiting) -> dict[str, JsonValue]:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import aiohttp
+from pydantic import TypeAdapter
 from rich.console import Console
 
-from orchestrator.cli.running import installation, until_signal
-from orchestrator.cli.timeline import timeline
+from orchestrator.cli.running import INTERRUPTED, installation, until_signal
+from orchestrator.cli.timeline import plain, timeline
 from orchestrator.domain.chain import Chain, ChainState
-from orchestrator.local.endpoint import FULLNAME, MEMBERSHIP
+from orchestrator.local.endpoint import FULLNAME, MEMBERSHIP, Claims
 from orchestrator.local.stack import Plan, Stack
 from orchestrator.ports import Store
 from orchestrator.sandbox.wallet import Outcome, StepStatus, Wallet
@@ -29,8 +30,20 @@ RUNS: Final = Path("run")
 #: A chain takes a second; the rest is for a busy machine.
 CHAIN_TIMEOUT_S: Final = 30.0
 
-#: Between two looks at the history, which lags a little.
+#: How long the history may lag behind the end of a chain, on a busy machine.
+HISTORY_TIMEOUT_S: Final = 10.0
+
+#: Between two looks at the database.
 LOOK_S: Final = 0.05
+
+#: What the wallet plays, in one flow.
+PLAYED: Final = (
+    (SessionType.DISCLOSING, StepStatus.SUCCESS),
+    (SessionType.ISSUING, StepStatus.SUCCESS),
+)
+
+#: Where the endpoint gets results.
+VERIFIED: Final = ("/", "/done")
 
 #: The events of this chain, in the order of their causes.
 EXPECTED: Final = (
@@ -45,53 +58,77 @@ EXPECTED: Final = (
     (2, "callback.answered"),
     (2, "chain.completed"),
 )
-FINISHED: Final = {(1, "session.finished"), (2, "session.finished")}
+#: These come when the clock has looked at the sessions once more: any time after them.
+FINISHED: Final = ((1, "session.finished"), (2, "session.finished"))
+
+#: Whether something has come true.
+Look = Callable[[], Awaitable[bool]]
+
+_JOURNAL: Final = TypeAdapter(list[Claims])
 
 
 class StepMissingError(Exception):
-    """A step of the demonstration did not happen; the text says which."""
+    """The chain could not even be started; the text says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
-    """What the history has of the chain."""
+class Seen:
+    """What everybody saw of the chain.
 
+    Attributes:
+        outcome: the wallet's own journal.
+        verified: where the endpoint verified a result, in order; None: no answer.
+        chain: the chain's row.
+        events: its history.
+    """
+
+    outcome: Outcome
+    verified: Sequence[str] | None
     chain: Chain
-    events: list[Event]
+    events: Sequence[Event]
 
 
 async def run_demo(run_dir: Path, environ: Mapping[str, str]) -> int:
     """Run the demonstration; the exit code says whether every step happened."""
-    return await until_signal(_demo(run_dir, environ))
+    return await until_signal(_demo(run_dir, environ), interrupted=INTERRUPTED)
 
 
 async def _demo(run_dir: Path, environ: Mapping[str, str]) -> int:
     began = time.monotonic()
     print("starting broker, sandbox, endpoint, gateway and workers …", flush=True)
-    try:
-        async with installation(run_dir, Plan(), environ) as (stack, rabbitmq):
-            took = time.monotonic() - began
-            print(f"ready after {took:.1f} s on RabbitMQ {rabbitmq.version}", flush=True)
-            await _chain(stack)
-    except StepMissingError as missing:
-        print(f"FAILED: {missing}")
-        return 1
+    async with installation(run_dir, Plan(), environ) as (stack, rabbitmq):
+        took = time.monotonic() - began
+        print(f"ready after {took:.1f} s on RabbitMQ {rabbitmq.version}", flush=True)
+        missing = await _chain(stack)
+    for step in missing:
+        print(f"FAILED: {step}")
     print(f"all stopped; {time.monotonic() - began:.1f} s in all")
-    return 0
+    return 1 if missing else 0
 
 
-async def _chain(stack: Stack) -> None:
-    """Start the chain, let the wallet play it, and check what everybody saw."""
-    package, chain_id = await _start(stack)
+async def _chain(stack: Stack) -> tuple[str, ...]:
+    """Start the chain, let the wallet play it, show it; what of it did not happen."""
+    try:
+        package, chain_id = await _start(stack)
+    except StepMissingError as error:
+        return (str(error),)
     outcome = await Wallet().run(package.session_ptr)
     async with open_store(stack.database_url) as store:
-        told = await _told(store, chain_id)
+        # A flow that broke off ends soon or, with tries in the background, in hours.
+        is_whole = _played(outcome) == PLAYED
+        await _settle(store, chain_id, CHAIN_TIMEOUT_S if is_whole else HISTORY_TIMEOUT_S)
+        chain = await store.chain(chain_id)
+        events = await store.events(chain_id)
         steps = await store.steps(chain_id)
-    Console().print(timeline(told.chain, steps, told.events))
-    _check_wallet(outcome)
-    await _check_endpoint(stack)
-    _check_history(told)
-    print("every step happened: disclosed, verified, issued in the same flow, ended")
+    if chain is None:
+        return (f"start: there is no chain {chain_id}",)
+    Console().print(timeline(chain, steps, events))
+    verified = await _verified(stack)
+    seen = Seen(outcome=outcome, verified=verified, chain=chain, events=events)
+    missing = missing_steps(seen)
+    if not missing:
+        print("every step happened: disclosed, verified, issued in the same flow, ended")
+    return missing
 
 
 async def _start(stack: Stack) -> tuple[SessionPackage, str]:
@@ -103,77 +140,128 @@ async def _start(stack: Stack) -> tuple[SessionPackage, str]:
         "nextSession": {"url": f"{stack.endpoint_url}/"},
     }
     headers = {"Authorization": stack.requestor_key}
-    async with (
-        aiohttp.ClientSession(headers=headers) as http,
-        http.post(f"{stack.gateway_url}/session", json=request) as response,
-    ):
-        body = await response.read()
-        if not response.ok:
-            msg = f"start: the gateway answered {response.status}"
-            raise StepMissingError(msg)
-        return parse_session_package(body), response.headers["Chain-Id"]
-
-
-async def _told(store: Store, chain_id: str) -> Told:
-    """The chain once it is over and its last sessions are final in the history."""
     try:
-        async with asyncio.timeout(CHAIN_TIMEOUT_S):
-            while True:
-                chain = await store.chain(chain_id)
-                events = await store.events(chain_id)
-                seen = {(event.step, event.type) for event in events}
-                if chain and chain.state is not ChainState.RUNNING and seen >= FINISHED:
-                    return Told(chain=chain, events=events)
+        async with (
+            aiohttp.ClientSession(headers=headers) as http,
+            http.post(f"{stack.gateway_url}/session", json=request) as response,
+        ):
+            body = await response.read()
+    except aiohttp.ClientError as error:
+        msg = f"start: the gateway does not answer ({type(error).__name__})"
+        raise StepMissingError(msg) from None
+    if not response.ok:
+        msg = f"start: the gateway answered {response.status}"
+        raise StepMissingError(msg)
+    return parse_session_package(body), response.headers["Chain-Id"]
+
+
+async def _settle(store: Store, chain_id: str, timeout_s: float) -> None:
+    """Wait until the chain is over and then until the history has it all, if they are."""
+
+    async def over() -> bool:
+        chain = await store.chain(chain_id)
+        return chain is not None and chain.state is not ChainState.RUNNING
+
+    async def told() -> bool:
+        chain = await store.chain(chain_id)
+        return chain is not None and is_told(chain, await store.events(chain_id))
+
+    if await _comes(over, timeout_s):
+        await _comes(told, HISTORY_TIMEOUT_S)
+
+
+async def _comes(look: Look, timeout_s: float) -> bool:
+    """Whether it comes true in time; nobody announces it, so we look again and again."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not await look():  # noqa: ASYNC110 - rows make no noise
                 await asyncio.sleep(LOOK_S)
     except TimeoutError:
-        msg = f"the chain did not end within {CHAIN_TIMEOUT_S:g} s"
-        raise StepMissingError(msg) from None
+        return False
+    return True
 
 
-def _check_wallet(outcome: Outcome) -> None:
+async def _verified(stack: Stack) -> tuple[str, ...] | None:
+    """Where the endpoint verified a result, in order; None if it does not answer."""
+    try:
+        async with (
+            aiohttp.ClientSession() as http,
+            http.get(f"{stack.endpoint_url}/journal") as response,
+        ):
+            journal = _JOURNAL.validate_json(await response.read())
+    except aiohttp.ClientError:
+        return None
+    return tuple(str(entry["path"]) for entry in journal if entry["verified"])
+
+
+def is_told(chain: Chain, events: Sequence[Event]) -> bool:
+    """Whether nothing more is to come of a chain that has ended."""
+    happened = {(event.step, event.type) for event in events}
+    if chain.state is ChainState.COMPLETED:
+        return happened.issuperset((*EXPECTED, *FINISHED))
+    return any(event_type == f"chain.{chain.state}" for _, event_type in happened)
+
+
+def missing_steps(seen: Seen) -> tuple[str, ...]:
+    """What did not happen as it should, in the words of who should have seen it."""
+    return (
+        *_not_played(seen.outcome),
+        *_not_verified(seen.verified),
+        *_not_completed(seen.chain),
+        *_not_told(seen.events),
+    )
+
+
+def _played(outcome: Outcome) -> tuple[tuple[SessionType, StepStatus], ...]:
+    return tuple((step.type, step.status) for step in outcome.steps)
+
+
+def _not_played(outcome: Outcome) -> list[str]:
     """The wallet disclosed, then received, in one flow."""
-    played = [(step.type, step.status) for step in outcome.steps]
-    wanted = [
-        (SessionType.DISCLOSING, StepStatus.SUCCESS),
-        (SessionType.ISSUING, StepStatus.SUCCESS),
-    ]
-    if played != wanted:
-        told = ", ".join(f"{kind} {status}" for kind, status in played)
-        msg = f"wallet: expected a disclosure and an issuance in one flow, saw: {told}"
-        raise StepMissingError(msg)
-    issued = json.dumps(outcome.steps[1].requested)
-    if MEMBERSHIP not in issued:
-        msg = f"wallet: {MEMBERSHIP} was not issued"
-        raise StepMissingError(msg)
+    played = _played(outcome)
+    if played != PLAYED:
+        told = ", ".join(f"{kind} {status}" for kind, status in played) or "nothing"
+        return [f"wallet: expected a disclosure and an issuance in one flow, saw: {told}"]
+    if MEMBERSHIP not in json.dumps(outcome.steps[1].requested):
+        return [f"wallet: {MEMBERSHIP} was not issued"]
+    return []
 
 
-async def _check_endpoint(stack: Stack) -> None:
-    """The endpoint verified both results, each under an id of its own."""
-    async with (
-        aiohttp.ClientSession() as http,
-        http.get(f"{stack.endpoint_url}/journal") as response,
-    ):
-        journal = await response.json()
-    paths = [entry["path"] for entry in journal if entry["verified"]]
-    if paths != ["/", "/done"]:
-        msg = f"endpoint: expected verified results at / and /done, saw {paths}"
-        raise StepMissingError(msg)
+def _not_verified(verified: Sequence[str] | None) -> list[str]:
+    """The endpoint verified both results."""
+    if verified is None:
+        return ["endpoint: it does not answer"]
+    missing = [path for path in VERIFIED if path not in verified]
+    if missing:
+        return [f"endpoint: no verified result at {path}" for path in missing]
+    if tuple(verified) != VERIFIED:
+        return [f"endpoint: expected results at {_list(VERIFIED)}, saw {_list(verified)}"]
+    return []
 
 
-def _check_history(told: Told) -> None:
-    """Every event is there once, numbered without a gap, causes first."""
-    if told.chain.state is not ChainState.COMPLETED:
-        msg = f"chain: it ended {told.chain.state}: {told.chain.reason}"
-        raise StepMissingError(msg)
-    if [event.sequence for event in told.events] != list(range(1, len(told.events) + 1)):
-        msg = "history: the sequence of events has a gap"
-        raise StepMissingError(msg)
-    happened = [(event.step, event.type) for event in told.events]
-    main = [step for step in happened if step not in FINISHED]
-    for wanted in EXPECTED:
-        if wanted not in main:
-            msg = f"history: step {wanted[0]} has no {wanted[1]}"
-            raise StepMissingError(msg)
-    if main != list(EXPECTED):
-        msg = f"history: expected {EXPECTED}, saw {main}"
-        raise StepMissingError(msg)
+def _not_completed(chain: Chain) -> list[str]:
+    if chain.state is ChainState.RUNNING:
+        return ["chain: it has not ended"]
+    if chain.state is not ChainState.COMPLETED:
+        why = f": {plain(chain.reason)}" if chain.reason else ""
+        return [f"chain: it ended as {chain.state}{why}"]
+    return []
+
+
+def _not_told(events: Sequence[Event]) -> list[str]:
+    """Every event is in the history once, numbered without a gap, causes first."""
+    happened = [(event.step, event.type) for event in events]
+    missing = [wanted for wanted in (*EXPECTED, *FINISHED) if wanted not in happened]
+    if missing:
+        return [f"history: step {step} has no {name}" for step, name in missing]
+    if [event.sequence for event in events] != list(range(1, len(events) + 1)):
+        return ["history: the sequence of events has a gap"]
+    main = tuple(told for told in happened if told not in FINISHED)
+    if main != EXPECTED or len(happened) != len(EXPECTED) + len(FINISHED):
+        told = _list(f"{step} {name}" for step, name in happened)
+        return [f"history: events are doubled or out of order: {told}"]
+    return []
+
+
+def _list(words: Iterable[str]) -> str:
+    return ", ".join(words) or "nothing"

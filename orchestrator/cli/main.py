@@ -62,7 +62,7 @@ def up(
     """Run everything on this machine until Ctrl-C."""
     from orchestrator.cli.running import run_up
 
-    run_dir.mkdir(parents=True, exist_ok=True)
+    run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     _exit(run_up(run_dir.absolute(), callbacks, os.environ))
 
 

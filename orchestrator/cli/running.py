@@ -7,13 +7,17 @@ import secrets
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
+from orchestrator.domain.errors import OrchestratorError
 from orchestrator.lifecycle import on_signals
 from orchestrator.local.management import ManagementError
 from orchestrator.local.processes import Exited, ProcessError
 from orchestrator.local.rabbitmq import Broker, BrokerError, broker
 from orchestrator.local.stack import Plan, Stack, sandbox_and_endpoint
+
+#: The exit code of what Ctrl-C cut short, as shells have it.
+INTERRUPTED: Final = 130
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -21,7 +25,7 @@ B = TypeVar("B")
 
 async def run_up(run_dir: Path, callbacks: int, environ: Mapping[str, str]) -> int:
     """Run everything until Ctrl-C or SIGTERM, and say where it is."""
-    return await until_signal(_up(run_dir, callbacks, environ))
+    return await until_signal(_up(run_dir, callbacks, environ), interrupted=0)
 
 
 async def _up(run_dir: Path, callbacks: int, environ: Mapping[str, str]) -> int:
@@ -74,16 +78,21 @@ async def _vhost(rabbitmq: Broker) -> AsyncIterator[str]:
         yield url
 
 
-async def until_signal(work: Coroutine[object, object, int]) -> int:
-    """Run to the end or to the first signal; either way everything is stopped."""
+async def until_signal(work: Coroutine[object, object, int], *, interrupted: int) -> int:
+    """Run to the end or to the first signal; either way everything is stopped.
+
+    Args:
+        work: what to run; its result is the exit code.
+        interrupted: the exit code after a signal.
+    """
     running = asyncio.ensure_future(work)
     with on_signals(lambda: _cancel(running)):
         try:
             return await running
         except asyncio.CancelledError:
             print("\nstopped")
-            return 0
-        except (BrokerError, ManagementError, ProcessError) as error:
+            return interrupted
+        except (BrokerError, ManagementError, ProcessError, OrchestratorError) as error:
             print(f"chainctl: {error}")
             return 1
 

@@ -49,7 +49,7 @@ def timeline(
         "chain ", (chain.id, "bold"), f" of {chain.requestor}: ", _styled(chain.state)
     )
     if chain.reason:
-        title.append(f" ({chain.reason})")
+        title.append(f" ({plain(chain.reason)})")
     table = Table(box=None, header_style="dim")
     for name in ("#", "at", "after"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -66,7 +66,7 @@ def timeline(
             f"{after_ms:+.0f} ms",
             str(event.step),
             _styled(event.type),
-            details(event),
+            Text(details(event)),  # a string would be read as markup
         )
     states = ", ".join(f"{row.slot.step} {row.state}" for row in steps)
     waits = [Text(_waits(row), style="yellow") for row in waiting]
@@ -87,7 +87,12 @@ def event_line(event: Event) -> str:
 
 def details(event: Event) -> str:
     """What the open part of an event says, in words."""
-    return ", ".join(word for word in _words(event) if word)
+    return plain(", ".join(word for word in _words(event) if word))
+
+
+def plain(text: str) -> str:
+    """Without what would steer a terminal: reasons repeat what endpoints wrote."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _words(event: Event) -> list[str]:  # noqa: PLR0911 - one for each kind of event

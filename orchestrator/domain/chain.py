@@ -117,7 +117,8 @@ class Step:
         token_hash: keyed hash of the backend's requestor token, known once live.
         answer_hash: keyed hash of what claimed the slot, to tell a repeat from a rival.
         cause: event id of what led to this row.
-        asked: when the result of this step was handed in by the bridge.
+        completed_at: when a proved result of this step was taken in.
+        live_at: since when its session is known to be live.
         check_at: when the clock has to look again (rule H5); None once ended.
     """
 
@@ -131,6 +132,7 @@ class Step:
     deadline: datetime | None = None
     forwarded_at: datetime | None = None
     completed_at: datetime | None = None
+    live_at: datetime | None = None
     chained: bool = False
     announced: bool = False
     session_timeout_s: int = 0

@@ -4,10 +4,12 @@
     ├── Unavailable            hold what is in hand and try again; no attempt is spent
     │   ├── BrokerUnavailable
     │   ├── StoreUnavailable
-    │   └── BackendUnavailable
+    │   ├── BackendUnavailable
+    │   └── SealKeyUnknown
     ├── Refused                final for this message; say why and go on
     │   ├── BackendRefused
     │   ├── SealBroken
+    │   ├── UnknownChain
     │   └── Undecodable
     ├── Unroutable             nobody is there to take the message
     └── NotConfigured          the process cannot start like this
@@ -45,6 +47,10 @@ class BackendUnavailable(Unavailable):
     """A session backend cannot be reached, or answered with a fault of its own."""
 
 
+class SealKeyUnknown(Unavailable):
+    """A whole envelope of a key that is not here: not yet, or not any more."""
+
+
 class Refused(OrchestratorError):
     """Trying again would not help."""
 
@@ -71,7 +77,11 @@ class BackendRefused(Refused):
 
 
 class SealBroken(Refused):
-    """A sealed value was made with another key, for another place, or changed."""
+    """A sealed value is malformed, was made for another place, or was changed."""
+
+
+class UnknownChain(Refused):
+    """There is no such chain."""
 
 
 class Undecodable(Refused):

@@ -7,17 +7,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from orchestrator.domain import happenings
-from orchestrator.domain.chain import Ending, Slot, StepState, View
+from orchestrator.domain.chain import Ending, Slot, Step, StepState, View
 from orchestrator.domain.ruling import (
     CHECK_FORWARDED,
     CHECK_LIVE,
+    CHECK_MAX,
     START_LEASE,
     START_PAUSE,
     Ruling,
     detached_row,
+    doubling,
     end_chain,
     started,
 )
@@ -68,6 +71,41 @@ def detach(view: View, slot: Slot) -> Ruling[Detach]:
     if row is None or not view.chain.takes(slot) or row.state is not StepState.OFFERED:
         return Ruling(outcome=Detach.NOT_DETACHED)
     return Ruling(outcome=Detach.DETACHED, steps=(detached_row(row, view.now),))
+
+
+class Due(Enum):
+    """What the clock has to do about a session that is not started yet."""
+
+    START = auto()
+    EXPIRED = auto()
+    NOTHING = auto()
+
+
+def due_start(view: View, slot: Slot, *, wall_time: timedelta) -> Ruling[Due]:
+    """The start of a detached session is due (again), unless the chain is too old."""
+    row = view.step
+    if row is None or not view.chain.takes(slot):
+        return Ruling(outcome=Due.NOTHING)
+    if row.state not in {StepState.DETACHED, StepState.STARTING}:
+        return Ruling(outcome=Due.NOTHING)
+    if view.now - view.chain.created_at > wall_time:
+        return _expired(view, slot, row)
+    again = replace(row, check_at=view.now + _start_pause(view.now, row))
+    return Ruling(outcome=Due.START, steps=(again,))
+
+
+def _expired(view: View, slot: Slot, row: Step) -> Ruling[Due]:
+    reason = "the session could not be started within the life of the chain"
+    final = replace(row, state=StepState.EXPIRED, check_at=None, reason=reason)
+    event = happenings.session_ended(
+        view.chain, row, "session.expired", view.now, status="EXPIRED", reason=reason
+    )
+    ending = Ending(end=End.EXPIRED, cause=event.id, reason=reason)
+    return end_chain(view, slot, ending, Due.EXPIRED, steps=(final,), events=(event,))
+
+
+def _start_pause(now: datetime, row: Step) -> timedelta:
+    return doubling(now - row.created_at, START_PAUSE, CHECK_MAX)
 
 
 class Lease(Enum):
@@ -141,6 +179,7 @@ def went_live(
         row,
         state=StepState.LIVE,
         announced=True,
+        live_at=view.now,
         check_at=view.now + CHECK_LIVE,
         lease_owner=None,
         lease_until=None,
@@ -164,7 +203,7 @@ def start_later(view: View, *, owner: str) -> Ruling[None]:
     waiting = replace(
         row,
         state=StepState.DETACHED,
-        check_at=view.now + START_PAUSE,
+        check_at=view.now + _start_pause(view.now, row),
         lease_owner=None,
         lease_until=None,
     )

@@ -6,6 +6,7 @@ that order (DESIGN §5).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final, Literal, TypedDict
 
@@ -25,6 +26,9 @@ _CHAIN_ENDS: Final = {
 #: As much of a reason as an event takes (`schemas.events.EndReason`): it may repeat what
 #: an endpoint has sent, so its length is not ours.
 REASON_CHARS_MAX: Final = 500
+
+#: How many attribute ids an event names at most; a request may repeat them without end.
+ATTRIBUTES_MAX: Final = 100
 
 SessionEnd = Literal[
     "session.finished", "session.cancelled", "session.expired", "session.failed"
@@ -62,7 +66,7 @@ def session_requested(
         data=events.SessionRequestedData(
             session_type=step.session_type,
             backend=chain.backend,
-            attributes=attributes,
+            attributes=_named(attributes),
             chained=step.chained,
             in_flow=step.in_flow,
         ),
@@ -261,6 +265,11 @@ def session_completed(
         data=events.SessionCompletedData(
             session_type=result.type,
             proof_status=result.proof_status or "",
-            disclosed=tuple(disclosed),
+            disclosed=_named(disclosed),
         ),
     )
+
+
+def _named(ids: Iterable[str]) -> tuple[str, ...]:
+    """Each id once, and not more than an event should hold."""
+    return tuple(dict.fromkeys(ids))[:ATTRIBUTES_MAX]

@@ -7,15 +7,17 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Final
 
-from orchestrator.domain.chain import Slot, StepState, View
+from orchestrator.domain.chain import Slot, Step, StepState, View
 from orchestrator.domain.handover import Detach
 from orchestrator.domain.ruling import (
     CHECK_AFTER_CALLBACK,
     CHECK_FORWARDED,
     CHECK_FORWARDED_MAX,
     CHECK_LIVE,
+    CHECK_MAX,
     Ruling,
     detached_row,
+    doubling,
     started,
 )
 
@@ -49,8 +51,7 @@ def judge_forwarded(
     now: datetime,
     asked_at: datetime,
     forwarded_at: datetime,
-    session_timeout: timedelta,
-    session_lifetime: timedelta,
+    lives_until: datetime,
 ) -> Forwarded:
     """Rules H1 and H2: did the IRMA server start the session that was handed to it?
 
@@ -59,8 +60,7 @@ def judge_forwarded(
         now: the time of the look-up.
         asked_at: when the bridge POST of step n came in, the first of them.
         forwarded_at: when the gateway handed the request over, the last time.
-        session_timeout: the request's own timeout, or the server's default.
-        session_lifetime: the server's `max_session_lifetime`.
+        lives_until: when the forwarded session can no longer live.
     """
     if lookup.status == "DONE":
         return Forwarded.LIVE if lookup.next_token else Forwarded.LOST
@@ -71,17 +71,20 @@ def judge_forwarded(
         return Forwarded.LOST if handled else Forwarded.WAIT
     if lookup.status is not None:
         return Forwarded.WAIT
-    gone = forgotten(
-        now=now,
-        since=asked_at,
-        lives_until=forwarded_at + session_timeout + session_lifetime,
-    )
+    gone = forgotten(now=now, since=asked_at, lives_until=lives_until)
     return Forwarded.LOST if gone and handled else Forwarded.WAIT
 
 
 def forgotten(*, now: datetime, since: datetime, lives_until: datetime) -> bool:
     """Rule H2: whether "unknown" means that a session is lost."""
     return now - since < PURGE_MIN or now > lives_until + HANDLER_MAX
+
+
+def lives_until(row: Step, session_lifetime: timedelta) -> datetime:
+    """When the row's session can no longer live, whatever the user does (rule H2)."""
+    since = row.live_at or row.forwarded_at or row.created_at
+    scanned_by = timedelta(seconds=row.session_timeout_s) or session_lifetime
+    return since + scanned_by + session_lifetime
 
 
 def found_live(
@@ -95,6 +98,7 @@ def found_live(
         row,
         state=StepState.LIVE,
         announced=True,
+        live_at=row.forwarded_at,
         check_at=view.now + CHECK_LIVE,
         token_hash=token_hash,
         sealed_token=sealed_token,
@@ -117,9 +121,23 @@ def look_again(view: View) -> Ruling[None]:
         return Ruling(outcome=None)
     pause = CHECK_LIVE
     if row.state is StepState.FORWARDED and row.forwarded_at is not None:
-        age = view.now - row.forwarded_at
-        pause = min(max(age, CHECK_FORWARDED), CHECK_FORWARDED_MAX)
+        pause = doubling(
+            view.now - row.forwarded_at, CHECK_FORWARDED, CHECK_FORWARDED_MAX
+        )
     return Ruling(outcome=None, steps=(replace(row, check_at=view.now + pause),))
+
+
+def report_due(view: View) -> Ruling[bool]:
+    """A final state was found stored: it is told to the session worker once more.
+
+    The pause doubles, as a message that was told is only waiting to be taken.
+    """
+    row = view.step
+    if row is None or row.state not in {StepState.LIVE, StepState.COMPLETED}:
+        return Ruling(outcome=False)
+    since = row.completed_at or row.live_at or row.created_at
+    pause = doubling(view.now - since, CHECK_LIVE, CHECK_MAX)
+    return Ruling(outcome=True, steps=(replace(row, check_at=view.now + pause),))
 
 
 def look_soon(view: View) -> Ruling[None]:

@@ -30,6 +30,7 @@ CHECK_OFFERED: Final = timedelta(seconds=5)
 CHECK_FORWARDED: Final = timedelta(seconds=10)
 CHECK_FORWARDED_MAX: Final = timedelta(seconds=60)
 CHECK_LIVE: Final = timedelta(seconds=20)
+CHECK_MAX: Final = timedelta(minutes=10)
 
 #: How soon a `forwarded` row is looked at again once its session's callback came in: the
 #: IRMA server calls before it stores (reference irma.md §8, "Stale read").
@@ -38,7 +39,7 @@ CHECK_AFTER_CALLBACK: Final = timedelta(milliseconds=250)
 #: A worker that starts a session has this long; the backend's own limit is shorter.
 START_LEASE: Final = timedelta(seconds=15)
 
-#: Pause before a start is tried again when the backend was away.
+#: Pause before a start is tried again when the backend was away; it doubles.
 START_PAUSE: Final = timedelta(seconds=5)
 
 
@@ -103,3 +104,8 @@ def end_chain(
 def detached_row(row: Step, now: datetime) -> Step:
     """The row once the app is known not to wait; its start is due at once (H5)."""
     return replace(row, state=StepState.DETACHED, check_at=now, in_flow=False)
+
+
+def doubling(age: timedelta, first: timedelta, longest: timedelta) -> timedelta:
+    """The next pause of something that began `age` ago, so that pauses double."""
+    return min(max(age, first), longest)

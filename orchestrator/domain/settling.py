@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from orchestrator.domain import happenings
 from orchestrator.domain.chain import Ending, Slot, Step, StepState, View
-from orchestrator.domain.lookup import forgotten, look_again
-from orchestrator.domain.ruling import Ruling, chain_over, end_chain, ending_of
+from orchestrator.domain.lookup import HANDLER_MAX, forgotten, lives_until, look_again
+from orchestrator.domain.ruling import Ruling, end_chain, started
 from schemas.messages import End
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class Report:
     status: str
     proof_status: str | None
     token_hash: str
+    sealed_token: str
     sealed_result: str
     stored: bool
 
@@ -39,10 +40,8 @@ class Report:
 class Settled(Enum):
     """What a final state did."""
 
-    #: Stored; tell the requestor, publish the events.
+    #: Stored; its events and what the requestor is told go out with it, once.
     STORED = auto()
-    #: It was stored before; publish the events again.
-    REPEATED = auto()
     #: The row is `forwarded` and its session unknown: look up step n first.
     UNRESOLVED = auto()
     #: It has no effect and is logged (rule H3).
@@ -57,36 +56,49 @@ _SESSION_ENDS: Final[dict[StepState, happenings.SessionEnd]] = {
 }
 
 
-def settle(view: View, slot: Slot, report: Report) -> Ruling[Settled]:  # noqa: PLR0911 - a line a rule
-    """A session is final (rule H3); without `nextSession` it ends the chain."""
-    row = view.step
-    if row is None or row.state is StepState.END:
-        return Ruling(outcome=Settled.NO_EFFECT)
-    if row.state is StepState.FORWARDED and view.chain.takes(slot):
-        return Ruling(outcome=Settled.UNRESOLVED)
-    if row.token_hash != report.token_hash:
-        return Ruling(outcome=Settled.NO_EFFECT)
-    if row.final_status is not None:
-        return _settled_before(view, slot, row, report)
-    if row.state is StepState.COMPLETED:
-        return _settle_completed(view, row, report)
-    if row.state is not StepState.LIVE or not view.chain.takes(slot):
-        return Ruling(outcome=Settled.NO_EFFECT)
-    return _settle_live(view, slot, row, report)
+def settle(  # noqa: PLR0911 - a line a rule
+    view: View, slot: Slot, report: Report, *, session_lifetime: timedelta
+) -> Ruling[Settled]:
+    """A session is final (rule H3); without `nextSession` it ends the chain.
 
-
-def _settle_completed(view: View, row: Step, report: Report) -> Ruling[Settled]:
-    """A proved result was taken in: only DONE may follow; the rest is a lost update.
-
-    What the backend has stored ends our looking, whatever it is.
+    What is proved counts from any session of the step. Everything else counts only from
+    the session the row points to: of a forwarded row that is not known before the
+    look-up, or before no other session of the step can live.
     """
-    if not report.proved and not report.stored:
+    row = view.step
+    if row is None or row.state.ended:
         return Ruling(outcome=Settled.NO_EFFECT)
+    own = row.token_hash == report.token_hash
+    if row.state is StepState.COMPLETED:
+        return _settle_completed(view, row, report, own=own)
+    if not view.chain.takes(slot) or row.state is StepState.OFFERED:
+        return Ruling(outcome=Settled.NO_EFFECT)
+    if report.proved or (own and row.state is StepState.LIVE):
+        return _settle_running(view, slot, row, report)
+    if row.state is not StepState.FORWARDED:
+        return Ruling(outcome=Settled.NO_EFFECT)
+    if view.now <= lives_until(row, session_lifetime) + HANDLER_MAX:
+        return Ruling(outcome=Settled.UNRESOLVED)
+    return _settle_running(view, slot, row, report)
+
+
+def _settle_completed(
+    view: View, row: Step, report: Report, *, own: bool
+) -> Ruling[Settled]:
+    """A proved result was taken in: nothing that follows has an effect on the chain.
+
+    DONE is what is expected. Anything else is a lost update, unless it is what the
+    backend has stored: that is final too, and ends our looking.
+    """
+    if not own or not (report.proved or report.stored):
+        return Ruling(outcome=Settled.NO_EFFECT)
+    state, _, reason = _final(report)
     final = replace(
         row,
-        state=StepState.FINISHED,
+        state=state,
         check_at=None,
-        final_status="DONE",
+        final_status=report.status,
+        reason=reason,
         sealed_result=report.sealed_result if report.proved else row.sealed_result,
     )
     return Ruling(
@@ -94,27 +106,34 @@ def _settle_completed(view: View, row: Step, report: Report) -> Ruling[Settled]:
     )
 
 
-def _settle_live(view: View, slot: Slot, row: Step, report: Report) -> Ruling[Settled]:
+def _settle_running(view: View, slot: Slot, row: Step, report: Report) -> Ruling[Settled]:
+    """The step's session has ended; if it was not announced yet, that comes first."""
     state, end, reason = _final(report)
     final = replace(
         row,
         state=state,
         check_at=None,
+        announced=True,
+        lease_owner=None,
+        lease_until=None,
+        token_hash=report.token_hash,
+        sealed_token=report.sealed_token,
         final_status=report.status,
         reason=reason,
         completed_at=row.completed_at or (view.now if report.proved else None),
         sealed_result=report.sealed_result,
     )
     event = _session_ended(view, final)
+    events = (event,) if row.announced else (started(view, row), event)
     if report.proved and row.chained:
-        return Ruling(outcome=Settled.STORED, steps=(final,), events=(event,))
+        return Ruling(outcome=Settled.STORED, steps=(final,), events=events)
     return end_chain(
         view,
         slot,
         Ending(end=end, cause=event.id, reason=reason),
         Settled.STORED,
         steps=(final,),
-        events=(event,),
+        events=events,
     )
 
 
@@ -133,25 +152,6 @@ def _final(report: Report) -> tuple[StepState, End, str | None]:
     )
 
 
-def _settled_before(view: View, slot: Slot, row: Step, report: Report) -> Ruling[Settled]:
-    """The same final state again: its events are published once more (rule H10).
-
-    Whatever was stored may have made a completed row final (`_settle_completed`).
-    """
-    lost_update = report.stored and row.state is StepState.FINISHED
-    if row.final_status != report.status and not lost_update:
-        return Ruling(outcome=Settled.NO_EFFECT)
-    event = _session_ended(view, row)
-    events: tuple[Event, ...] = (event,)
-    end = view.following
-    if end is not None and end.state is StepState.END and end.cause == event.id:
-        events = (
-            event,
-            chain_over(view, slot, ending_of(view.chain, end)),
-        )
-    return Ruling(outcome=Settled.REPEATED, events=events)
-
-
 class Missing(Enum):
     """What it means that a backend does not know a session."""
 
@@ -165,21 +165,19 @@ def settle_missing(
 ) -> Ruling[Missing]:
     """Rule H6: a live session that its backend has forgotten expires the chain.
 
-    A completed one has given its result; its row just stops being looked at.
+    A completed one has given its result: its row just stops being looked at, and nothing
+    is said, as nothing is known.
     """
     row = view.step
     if row is None or row.state not in {StepState.LIVE, StepState.COMPLETED}:
         return Ruling(outcome=Missing.CLOSED)
     if row.state is StepState.COMPLETED:
         final = replace(row, state=StepState.FINISHED, check_at=None, final_status="DONE")
-        return Ruling(
-            outcome=Missing.CLOSED, steps=(final,), events=(_session_ended(view, final),)
-        )
-    since = row.forwarded_at or row.created_at
-    timeout = timedelta(seconds=row.session_timeout_s)
-    lives_until = since + max(timeout, session_lifetime) + session_lifetime
+        return Ruling(outcome=Missing.CLOSED, steps=(final,))
     if not view.chain.takes(slot) or not forgotten(
-        now=view.now, since=since, lives_until=lives_until
+        now=view.now,
+        since=row.live_at or row.created_at,
+        lives_until=lives_until(row, session_lifetime),
     ):
         again = look_again(view)
         return Ruling(outcome=Missing.WAIT, steps=again.steps)

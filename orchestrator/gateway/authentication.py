@@ -48,7 +48,7 @@ class Authenticator:
 
     def _by_token(self, token: str) -> str:
         """Compares with every secret in constant time."""
-        given = token.encode()
+        given = token.encode("latin-1")  # the very bytes that were sent
         found = [
             key
             for key, secret in self.tokens.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from fastapi import Request
@@ -10,6 +11,9 @@ from orchestrator.gateway.faults import IrmaFault
 from schemas.irma import ErrorKind
 
 BODY_BYTES_MAX: Final = 10 * 1024 * 1024
+
+#: The IRMA server cuts off after 2 s; slower lines than its own are let in.
+BODY_TIMEOUT_S: Final = 10.0
 
 #: What is over the limit is read and dropped up to here, so that a client which sends
 #: first and reads then gets its error and not a broken pipe.
@@ -20,16 +24,22 @@ async def read_body(request: Request) -> bytes:
     """The whole body.
 
     Raises:
-        IrmaFault: INVALID_REQUEST, it is larger than 10 MiB.
+        IrmaFault: INVALID_REQUEST, it is larger than 10 MiB or comes too slowly.
     """
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size <= BODY_BYTES_MAX:
-            parts.append(part)
-        elif size > DRAINED_BYTES_MAX:
-            break
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for part in request.stream():
+                size += len(part)
+                if size <= BODY_BYTES_MAX:
+                    parts.append(part)
+                elif size > DRAINED_BYTES_MAX:
+                    break
+    except TimeoutError:
+        raise IrmaFault(
+            ErrorKind.INVALID_REQUEST, f"body: not received within {BODY_TIMEOUT_S:g} s"
+        ) from None
     if size > BODY_BYTES_MAX:
         raise IrmaFault(
             ErrorKind.INVALID_REQUEST,

@@ -24,6 +24,7 @@ from orchestrator.gateway.bodies import read_body
 from orchestrator.gateway.desk import Desk
 from orchestrator.gateway.faults import TEXT_TYPE, IrmaFault, json_response
 from orchestrator.ports import Message, Started, event_message
+from orchestrator.preparing import unfit
 from orchestrator.telemetry import bind_chain
 from schemas.irma import (
     ErrorKind,
@@ -48,8 +49,8 @@ def requestor_routes(desk: Desk) -> APIRouter:
     @router.post("/session/", include_in_schema=False)
     async def start(request: Request) -> Response:
         """Start a session; every session started here is a chain."""
-        body = await read_body(request)
         requestor = desk.authenticator.requestor(request)
+        body = await read_body(request)
         wanted = _permitted(desk, requestor, body)
         chain_id = str(ULID())
         with bind_chain(chain_id, 1, 0):
@@ -115,6 +116,8 @@ def _permitted(desk: Desk, requestor: str, body: bytes) -> SessionRequest:
         request = parse_session_request(body)
     except InvalidSessionRequest as error:
         raise IrmaFault(ErrorKind.INVALID_REQUEST, str(error)) from None
+    if (reason := unfit(request)) is not None:
+        raise IrmaFault(ErrorKind.INVALID_REQUEST, reason)
     refusal = desk.requestors.refusal(requestor, request)
     if refusal is not None:
         raise IrmaFault(ErrorKind.UNAUTHORIZED, refusal.reason)
@@ -221,11 +224,25 @@ async def _result(desk: Desk, text: str) -> tuple[SessionResult, Step]:
             return found, row
         if stored is None:
             raise IrmaFault(ErrorKind.SESSION_UNKNOWN)
+    return await _finished(desk, row, stored), row
+
+
+async def _finished(desk: Desk, row: Step, stored: SessionResult) -> SessionResult:
+    """The stored result with the token of the next session, wherever that was started.
+
+    A result that was taken in stays DONE although the backend has lost that update; only
+    where the chain failed on it, it is CANCELLED for everybody (reference irma.md §7.7).
+    """
     status = Status(row.final_status) if row.final_status else stored.status
+    if row.completed_at is not None and status is not Status.DONE and status.final:
+        chain = await desk.store.chain(row.slot.chain_id)
+        if chain is not None and chain.state is ChainState.FAILED:
+            return SessionResult(token=stored.token, status=status, type=stored.type)
+        status = Status.DONE
     following = await desk.store.step(row.slot.following)
     next_token = desk.rows.token(following) if following else None
     update = {"status": status, "next_session": next_token or stored.next_session}
-    return stored.model_copy(update=update), row
+    return stored.model_copy(update=update)
 
 
 async def _looked_up(desk: Desk, row: Step, *, needed: bool) -> SessionResult | None:

@@ -20,6 +20,7 @@ from typing import IO, Self
 
 from orchestrator.local import tether
 from orchestrator.local.notifications import NotifySocket
+from orchestrator.local.together import together
 
 #: A process has 25 s to finish what is in hand after SIGTERM (DESIGN G9), and some to go.
 STOP_TIMEOUT_S = 30.0
@@ -78,7 +79,9 @@ class Processes:
 
     async def __aenter__(self) -> Self:
         """Take the run folder for this run alone."""
-        (self._run_dir / "logs").mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._run_dir.mkdir(parents=True, exist_ok=True)
+        self._run_dir.chmod(0o700)  # logs and data are for nobody else's eyes
+        (self._run_dir / "logs").mkdir(exist_ok=True)
         self._lock = _locked(self._run_dir / "lock")
         return self
 
@@ -123,45 +126,41 @@ class Processes:
             try:
                 await _until_ready(child, ready or notify.ready, ready_timeout_s)
             except BaseException:
-                await self.kill(name)
+                await self._killed(child)
                 raise
         child.is_watched = True
         return child.process.pid
 
-    async def stop(self, name: str, *, timeout_s: float = STOP_TIMEOUT_S) -> int:
-        """Ask a process to end and kill it after `timeout_s`; its exit code."""
-        child = self._child(name)
+    async def stop(self, name: str, *, timeout_s: float = STOP_TIMEOUT_S) -> int | None:
+        """Ask a process to end and kill it after `timeout_s`; its exit code.
+
+        None if it is gone already: a start that was cut short ends its own.
+        """
+        child = self._children.get(name)
+        if child is None:
+            return None
         child.is_watched = False
-        self.signal(name, signal.SIGTERM)
-        self.signal(name, signal.SIGCONT)  # a frozen process could not hear the other
+        _signal(child, signal.SIGTERM)
+        _signal(child, signal.SIGCONT)  # a frozen process could not hear the other
         try:
             async with asyncio.timeout(timeout_s):
                 await asyncio.shield(child.ended)
         except TimeoutError:
             pass
-        return await self.kill(name)
+        return await self._killed(child)
 
     async def stop_all(self) -> None:
         """Stop everything at once, for children that do not need each other to stop."""
-        await asyncio.gather(*(self.stop(name) for name in tuple(self._children)))
+        await together(*(self.stop(name) for name in tuple(self._children)))
 
-    async def kill(self, name: str) -> int:
-        """End a process by SIGKILL, with whatever is left of its group; its exit code."""
-        child = self._child(name)
-        child.is_watched = False
-        _kill_group(child.process.pid)
-        exit_code = await asyncio.shield(child.ended)
-        del self._children[name]
-        return exit_code
+    async def kill(self, name: str) -> int | None:
+        """End a process by SIGKILL, with whatever is left of its group; as `stop`."""
+        child = self._children.get(name)
+        return None if child is None else await self._killed(child)
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a process; one that has ended takes no notice."""
-        # Not process.send_signal: up to Python 3.12 it may reap the child before asyncio
-        # does, and the exit code is lost.
-        child = self._child(name)
-        if not child.ended.done():
-            with suppress(ProcessLookupError):
-                os.kill(child.process.pid, number)
+        _signal(self._child(name), number)
 
     async def wait(self, name: str) -> int:
         """Wait until a process ends; its exit code."""
@@ -212,6 +211,14 @@ class Processes:
                 self._on_exit(news)
         return exit_code
 
+    async def _killed(self, child: _Child) -> int:
+        child.is_watched = False
+        _kill_group(child.process.pid)
+        exit_code = await asyncio.shield(child.ended)
+        if self._children.get(child.name) is child:
+            del self._children[child.name]
+        return exit_code
+
     def _child(self, name: str) -> _Child:
         try:
             return self._children[name]
@@ -239,6 +246,14 @@ async def _until_ready(
         await waiting
     finally:
         waiting.cancel()
+
+
+def _signal(child: _Child, number: signal.Signals) -> None:
+    # Not process.send_signal: up to Python 3.12 it may reap the child before asyncio
+    # does, and the exit code is lost.
+    if not child.ended.done():
+        with suppress(ProcessLookupError):
+            os.kill(child.process.pid, number)
 
 
 def _kill_group(leader_pid: int) -> None:

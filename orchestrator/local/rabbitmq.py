@@ -50,7 +50,11 @@ class Broker:
     @asynccontextmanager
     async def vhost(self, name: str) -> AsyncIterator[str]:
         """The URL of a fresh vhost, which is removed afterwards."""
-        await self.management.make_vhost(name, for_user=self.user)
+        try:
+            await self.management.make_vhost(name, for_user=self.user)
+        except asyncio.CancelledError:  # it may be there all the same
+            await self.management.remove_vhost(name)
+            raise
         path = f"/{quote(name, safe='')}"
         try:
             yield str(URL(self.amqp_url).with_path(path, encoded=True))

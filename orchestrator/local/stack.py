@@ -18,10 +18,14 @@ from pydantic import JsonValue
 from orchestrator.local.keys import LocalSecrets, local_secrets
 from orchestrator.local.ports import LOOPBACK, free_ports
 from orchestrator.local.processes import Exited, Processes
+from orchestrator.local.together import together
 from orchestrator.store.schema import migrate
 
 #: The only requestor of a local installation.
 REQUESTOR = "demo"
+
+#: What we are called at the IRMA server, whose requestor we are.
+OURSELVES = "orchestrator"
 
 #: Between two looks whether a server answers already.
 LOOK_S = 0.05
@@ -80,7 +84,7 @@ async def sandbox_and_endpoint(
     """What does not need a broker: the sandbox, the endpoint, the database's schema."""
     secrets = local_secrets(run_dir / "secrets")
     gateway, irma, endpoint = free_ports(3, random.SystemRandom())
-    database = plan.database_url or f"sqlite:///{run_dir / 'chains.db'}"
+    database = plan.database_url or _private_database(run_dir / "chains.db")
     async with Processes(run_dir / "around", on_exit=on_exit) as processes:
         around = Surroundings(
             run_dir=run_dir,
@@ -93,9 +97,7 @@ async def sandbox_and_endpoint(
             processes=processes,
             on_exit=on_exit,
         )
-        await asyncio.gather(
-            migrate(database), _start_sandbox(around), _start_endpoint(around)
-        )
+        await together(migrate(database), _start_sandbox(around), _start_endpoint(around))
         yield around
 
 
@@ -123,12 +125,11 @@ class Surroundings:
     async def _start(self, broker_url: str, processes: Processes) -> Stack:
         """Start them all at once; ready when all are."""
         config_file = self.run_dir / "orchestrator.json"
-        config_file.touch(mode=0o600)
-        config_file.write_text(json.dumps(self._settings(broker_url), indent=2))
+        _write_private(config_file, self._settings(broker_url))
         callbacks = [f"callback-{n + 1}" for n in range(self.plan.callbacks)]
         kinds = dict.fromkeys(callbacks, "callback")
         kinds |= {kind: kind for kind in ("session", "history", "clock")}
-        await asyncio.gather(
+        await together(
             processes.start("gateway", _argv("gateway", "--config", str(config_file))),
             *(
                 processes.start(name, worker_argv(kind, config_file))
@@ -173,13 +174,25 @@ def _argv(*words: str) -> list[str]:
     return [sys.executable, "-m", "orchestrator.cli.main", *words]
 
 
+def _write_private(file: Path, content: Mapping[str, JsonValue]) -> None:
+    """For nobody else's eyes: there are keys in it."""
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(content, indent=2))
+
+
+def _private_database(file: Path) -> str:
+    """The URL of an SQLite file; what SQLite lays beside it takes over its mode."""
+    file.touch(mode=0o600)
+    return f"sqlite:///{file}"
+
+
 async def _start_sandbox(around: Surroundings) -> None:
+    # Not on the command line: that is for everybody to see.
+    requestors: JsonValue = {OURSELVES: {"key": around.secrets.irma_server_key}}
     config_file = around.run_dir / "sandbox.json"
-    config_file.touch(mode=0o600)
-    config_file.write_text(json.dumps(dict(around.plan.sandbox)))
+    _write_private(config_file, {"requestors": requestors, **around.plan.sandbox})
     port = around.irma_server_url.split(":")[-1]
     argv = [sys.executable, "-m", "orchestrator.sandbox", "--port", port]
-    argv += ["--token", around.secrets.irma_server_key]
     argv += ["--jwt-privkey", str(around.secrets.irma_key_file)]
     argv += ["--config", str(config_file)]
     await around.processes.start(

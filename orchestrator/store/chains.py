@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import bindparam, func, select, tuple_, update
 
 from orchestrator.domain.chain import Chain, Slot, Step, StepState, View
+from orchestrator.domain.errors import UnknownChain
 from orchestrator.ports import ChainRow, Clock
 from orchestrator.store.rows import (
     chain_of,
@@ -70,11 +71,14 @@ def look(connection: Connection, slot: Slot, now: Clock) -> View:
 
     Two statements: only the second is sure to see what the last holder of the lock wrote.
     It locks too, because the clock moves `check_at` without the chain's lock.
+
+    Raises:
+        UnknownChain: there is nothing to lock.
     """
     key = slot_values(slot)
     row = connection.execute(_LOCKED_CHAIN, key).mappings().one_or_none()
     if row is None:
-        raise KeyError(slot.chain_id)
+        raise UnknownChain(f"there is no chain {slot.chain_id}")
     pair = key | {"following": slot.following.step}
     rows = connection.execute(_LOCKED_PAIR, pair).mappings()
     found = {step.slot: step for step in map(step_of, rows)}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from sqlalchemy import URL, Connection, make_url
@@ -30,10 +32,10 @@ class Driver(Protocol):
     """Runs functions on a connection, away from the event loop's own time."""
 
     async def read(self, act: Callable[[Connection], T]) -> T:
-        """Run single queries, each on its own."""
+        """Run single queries, each on its own; nothing is locked or written."""
 
     async def write(self, act: Callable[[Connection], T]) -> T:
-        """Run one transaction and commit it."""
+        """Run one transaction and commit it; it waits no longer than the patience."""
 
     async def close(self) -> None:
         """Close every connection."""
@@ -42,8 +44,9 @@ class Driver(Protocol):
 class Database:
     """One database; every error that leaves here is one of ours."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, *, patience_s: float) -> None:
         self._driver = driver
+        self._patience_s = patience_s
 
     async def read(
         self, query: Select[*tuple[object, ...]], **values: object
@@ -53,19 +56,29 @@ class Database:
         def act(connection: Connection) -> Sequence[RowMapping]:
             return connection.execute(query, values).mappings().all()
 
+        return await self.look(act)
+
+    async def look(self, act: Callable[[Connection], T]) -> T:
+        """What a function reads by queries of its own."""
         try:
             return await self._driver.read(act)
         except FAULTS as fault:
             raise translated(fault) from None
 
     async def write(self, act: Callable[[Connection], T]) -> T:
-        """One transaction; it is repeated as a whole when it lost a race."""
+        """One transaction; it is repeated as a whole when it lost a race.
+
+        A lock that was waited for in vain is a lost race too, but then the patience is
+        over as well.
+        """
+        until = time.monotonic() + self._patience_s
         tries = 1
         while True:
             try:
                 return await self._driver.write(act)
             except FAULTS as fault:
-                if tries == TRIES_MAX or not passes(fault):
+                last = tries == TRIES_MAX or time.monotonic() >= until
+                if last or not passes(fault):
                     raise translated(fault) from None
             tries += 1
 
@@ -81,9 +94,24 @@ async def open_database(
     """
     driver = _driver(url, patience_s)
     try:
-        yield Database(driver)
+        yield Database(driver, patience_s=patience_s)
     finally:
         await driver.close()
+
+
+def is_missing(url: str) -> bool:
+    """Whether this is an SQLite file that nobody has made yet; to connect makes it.
+
+    Raises:
+        NotConfigured: this is no URL of a database.
+    """
+    parsed = _parse(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return False
+    try:
+        return not Path(parsed.database).exists()
+    except OSError:  # who may not even look is told by the attempt to connect
+        return False
 
 
 def _driver(url: str, patience_s: float) -> Driver:

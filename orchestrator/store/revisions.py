@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import inspect, text
 
 from orchestrator.domain.errors import NotConfigured
-from orchestrator.store.database import open_database
+from orchestrator.store.database import is_missing, open_database
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -19,12 +19,16 @@ REVISIONS: Final = ("0001",)
 async def check_schema(url: str) -> None:
     """Do nothing if the database has the schema this program knows.
 
+    It only looks: it takes no lock and makes no file.
+
     Raises:
         NotConfigured: it has another; the text says what to do.
         StoreUnavailable: the database cannot be reached.
     """
     async with open_database(url) as database:
-        found = await database.write(_found)
+        if is_missing(url):
+            raise NotConfigured("there is no database yet: run `chainctl db upgrade`")
+        found = await database.look(_found)
     if found == REVISIONS[-1]:
         return
     if found in {None, *REVISIONS}:

@@ -8,6 +8,8 @@ open: the thread finishes what it began.
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -69,11 +71,17 @@ class Sqlite:
         return await asyncio.get_running_loop().run_in_executor(self._reading, run)
 
     async def write(self, act: Callable[[Connection], T]) -> T:
-        """Run one transaction and commit it."""
+        """Run one transaction and commit it.
+
+        The patience is for the turn in this process and the lock on the file together.
+        """
+        until = time.monotonic() + self._patience_s
 
         def run() -> T:
-            with self._writer.begin() as connection:
-                return act(connection)
+            with self._writer.connect() as connection:
+                connection.execution_options(lock_until=until)
+                with connection.begin():
+                    return act(connection)
 
         async with asyncio.timeout(self._patience_s):
             await self._turn.acquire()
@@ -107,4 +115,8 @@ def _configure(
 
 
 def _begin_immediate(connection: Connection) -> None:
+    until: float = connection.get_execution_options()["lock_until"]
+    # Rounded up, or it could give up just before the time and be tried once more.
+    left_ms = max(math.ceil((until - time.monotonic()) * 1000), 0)
+    connection.exec_driver_sql(f"PRAGMA busy_timeout={left_ms}")
     connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.domain.chain import Chain, Slot, Step, View
-from orchestrator.ports import ChainRow, Changes, Clock, Message, Waiting
+from orchestrator.ports import (
+    ChainRow,
+    Changes,
+    Clock,
+    Message,
+    Waiting,
+    outbox_row,
+    utc_now,
+)
 from orchestrator.store import chains, history, waiting
 from orchestrator.store.database import PATIENCE_S, Database, open_database
 from orchestrator.store.rows import chain_of, event_of, slot_values, step_of, waiting_of
@@ -18,11 +26,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 T = TypeVar("T")
-
-
-def utc_now() -> datetime:
-    """The time, as every process takes it when nothing else is handed in."""
-    return datetime.now(UTC)
 
 
 @asynccontextmanager
@@ -60,7 +63,8 @@ class SqlStore:
         def act(connection: Connection) -> None:
             chains.add_chain(connection, chain)
             chains.put_steps(connection, [step])
-            rows = waiting.outbox(chain.id, outbox, self._now())
+            now = self._now()
+            rows = [outbox_row(message, chain.id, now) for message in outbox]
             waiting.put(connection, rows)
 
         await self._database.write(act)
@@ -74,8 +78,10 @@ class SqlStore:
             chains.put_steps(connection, changes.steps)
             if changes.chain is not None:
                 chains.replace_chain(connection, changes.chain)
-            rows = waiting.outbox(slot.chain_id, changes.outbox, view.now)
-            waiting.put(connection, rows)
+            waiting.put(
+                connection,
+                [outbox_row(sent, slot.chain_id, view.now) for sent in changes.outbox],
+            )
             return outcome
 
         return await self._database.write(act)

@@ -95,6 +95,7 @@ steps: Final = Table(
     Column("deadline", UtcDateTime),
     Column("forwarded_at", UtcDateTime),
     Column("completed_at", UtcDateTime),
+    Column("live_at", UtcDateTime),
     Column("chained", Boolean, nullable=False),
     Column("announced", Boolean, nullable=False),
     Column("session_timeout_s", BigInteger, nullable=False),

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, delete, or_, select, update
 
-from orchestrator.ports import Message, Waiting
+from orchestrator.ports import Waiting
 from orchestrator.store.rows import waiting_of, waiting_values
 from orchestrator.store.tables import waiting
 from orchestrator.store.upsert import add_or_keep
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-#: Whoever wrote an outbox row publishes it right after; only then the clock does.
-OUTBOX_DELAY: Final = timedelta(seconds=2)
 
 ALL: Final = (
     select(waiting)
@@ -35,21 +32,6 @@ _LEASE: Final = update(waiting).where(
 )
 _ADD: Final = add_or_keep(waiting, ["id"])
 _DROP: Final = delete(waiting).where(waiting.c.id.in_(bindparam("ids", expanding=True)))
-
-
-def outbox(chain_id: str, messages: Sequence[Message], now: datetime) -> list[Waiting]:
-    """Messages of a transaction as rows of it."""
-    return [
-        Waiting(
-            id=message.id,
-            kind="outbox",
-            due_at=now + OUTBOX_DELAY,
-            message=message,
-            chain_id=chain_id,
-            created_at=now,
-        )
-        for message in messages
-    ]
 
 
 def put(connection: Connection, rows: Sequence[Waiting]) -> None:

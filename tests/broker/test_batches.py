@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from orchestrator.broker.batches import BatchLimits, BatchWorker
 from orchestrator.broker.publishing import BrokerPublisher
-from orchestrator.domain.errors import StoreUnavailable, Undecodable
+from orchestrator.domain.errors import SealBroken, StoreUnavailable, Undecodable
 from orchestrator.ports import BatchDelivery, BatchHandler, BatchOutcome, Message
 from tests.broker.support import SOON_S, Operator, Wire, headers_of, is_empty, soon, take
 
@@ -202,6 +202,8 @@ async def test_one_bad_event_does_not_take_its_batch_along(
             raise ZeroDivisionError("the-value")
         if "e3" in ids:
             raise Undecodable("no event")
+        if "e4" in ids:
+            raise SealBroken("malformed seal")
         return all_done(ids)
 
     history = History(*[choke] * 6)
@@ -211,7 +213,7 @@ async def test_one_bad_event_does_not_take_its_batch_along(
         async with station.working(history):
             dead = {
                 str(message.message_id): headers_of(message)
-                for message in [await take(connection, "dead") for _ in range(2)]
+                for message in [await take(connection, "dead") for _ in range(3)]
             }
             await publisher.publish(event(5))
             assert await history.ids(11) == [
@@ -220,9 +222,10 @@ async def test_one_bad_event_does_not_take_its_batch_along(
                 "e5",
             ]
 
-    assert set(dead) == {"e1", "e3"}
+    assert set(dead) == {"e1", "e3", "e4"}
     assert "x-death" in dead["e1"]
     assert dead["e3"]["reason"] == "no event"
+    assert dead["e4"]["reason"] == "malformed seal"
     assert "the-value" not in repr(logs)
     assert await is_empty(connection, "history")
 

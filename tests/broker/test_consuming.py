@@ -15,8 +15,11 @@ from structlog.testing import capture_logs
 from orchestrator.broker.consuming import QueueWorker
 from orchestrator.broker.publishing import BrokerPublisher
 from orchestrator.domain.errors import (
+    BackendRefused,
     BrokerUnavailable,
     NotConfigured,
+    Refused,
+    SealBroken,
     StoreUnavailable,
     Undecodable,
 )
@@ -151,6 +154,33 @@ async def test_an_undecodable_message_is_moved_to_dead_with_its_reason(
         "first-died-at": "2026-05-01T12:00:00.000+00:00",
         "died-at": "2026-05-01T12:00:00.000+00:00",
     }
+    assert await is_empty(connection, "callbacks")
+
+
+@pytest.mark.parametrize(
+    "error,reason",
+    [
+        (SealBroken("malformed seal"), "malformed seal"),
+        (BackendRefused(status=400, error="INVALID"), "INVALID (400)"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_whatever_is_refused_for_good_is_moved_to_dead_with_its_reason(
+    station: Station,
+    publisher: BrokerPublisher,
+    connection: RobustConnection,
+    error: Refused,
+    reason: str,
+) -> None:
+    """The operator sees why, not just that it was rejected."""
+    await publisher.publish(work(1))
+
+    async with station.working(Inbox(failing(error))):
+        dead = await take(connection, "dead")
+
+    headers = headers_of(dead)
+    assert dead.message_id == "m1"
+    assert (headers["reason"], headers["queue"]) == (reason, "callbacks")
     assert await is_empty(connection, "callbacks")
 
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import signal
+import stat
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,43 @@ async def test_independent_processes_are_stopped_at_once(tmp_path: Path) -> None
             await processes.stop_all()
         assert not processes.runs("one")
         assert not processes.runs("two")
+
+
+async def test_a_name_that_is_gone_is_ended_already(tmp_path: Path) -> None:
+    """Whoever ends a process that somebody else has ended learns no exit code."""
+    async with Processes(tmp_path) as processes:
+        await processes.start("one", python(OBEDIENT))
+        both = tuple(await asyncio.gather(processes.stop("one"), processes.stop("one")))
+        assert both == (7, 7)
+        assert await processes.stop("one") is None
+        assert await processes.kill("one") is None
+
+
+async def test_a_start_that_is_cut_short_leaves_in_peace(tmp_path: Path) -> None:
+    """A cancelled start kills what it started, however that meets the end of all."""
+    spawned = asyncio.Event()
+
+    async def never() -> None:
+        spawned.set()
+        await asyncio.Event().wait()
+
+    async with Processes(tmp_path) as processes:
+        starting = asyncio.create_task(processes.start("slow", python(DEAF), ready=never))
+        await spawned.wait()
+        pid = processes.pid("slow")
+        starting.cancel()
+    with suppress(asyncio.CancelledError):
+        await starting
+    assert starting.cancelled()
+    await ended([pid])
+
+
+async def test_logs_are_for_nobody_elses_eyes(tmp_path: Path) -> None:
+    """The run folder is ours alone, also where it was there before."""
+    run_dir = tmp_path / "run"
+    run_dir.mkdir(mode=0o755)
+    async with Processes(run_dir):
+        assert stat.S_IMODE(run_dir.stat().st_mode) == 0o700
 
 
 async def test_a_process_takes_its_helpers_along(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ async def test_a_killed_callback_workers_chain_is_finished_by_the_other(
         await playing
         await _play_what_is_live(lab, started)
         chain = await lab.ended(started.id)
+        await lab.watch.until(started.id, "chain.completed", 2)
         release.set()
 
     assert chain.state is ChainState.COMPLETED

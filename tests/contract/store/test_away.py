@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import Connection
 
 from orchestrator.domain.errors import NotConfigured, StoreUnavailable
-from orchestrator.store import StatementRefused, open_store
+from orchestrator.store import StatementRefused, open_store, sqlite
+from orchestrator.store.database import open_database
 from orchestrator.store.schema import migrate
 from tests.contract.store.samples import NOW, a_chain, a_row, a_step
 
@@ -36,6 +40,42 @@ async def test_a_locked_database_is_away_after_the_patience(tmp_path: Path) -> N
             assert await store.waiting(limit=9) == []
         await store.put_waiting(a_row("w1"))
         assert len(await store.waiting(limit=9)) == 1
+
+
+async def test_the_patience_is_that_of_all_tries_together(tmp_path: Path) -> None:
+    """Whoever waits for an answer knows how long: it is not that of each try."""
+    path = tmp_path / "chains.db"
+    await migrate(f"sqlite:///{path}")
+    async with open_store(f"sqlite:///{path}", patience_s=1.0) as store:
+        with closing(sqlite3.connect(path, isolation_level=None)) as rival:
+            rival.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreUnavailable):
+                async with asyncio.timeout(1.9):
+                    await store.put_waiting(a_row())
+
+
+async def test_waiting_for_a_turn_is_part_of_the_patience(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it took until the writer before was done is not waited once more."""
+    clock = [1000.0]
+    monkeypatch.setattr(sqlite, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    go = threading.Event()
+
+    def slow(_: Connection) -> None:
+        assert go.wait(20)
+        clock[0] += 15
+
+    def ask(connection: Connection) -> object:
+        return connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+
+    url = f"sqlite:///{tmp_path / 'chains.db'}"
+    async with open_database(url, patience_s=20) as database:
+        before = asyncio.create_task(database.write(slow))
+        after = asyncio.create_task(database.write(ask))
+        asyncio.get_running_loop().call_soon(go.set)  # when both have begun to wait
+        await before
+        assert await after == 5000
 
 
 async def test_a_file_that_cannot_be_opened_is_away(tmp_path: Path) -> None:

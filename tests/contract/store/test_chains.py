@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy.exc import StatementError
 
 from orchestrator.domain.chain import Chain, ChainState, Slot, Step, StepState, View
-from orchestrator.ports import ChainRow, Changes, Store
+from orchestrator.domain.errors import UnknownChain
+from orchestrator.ports import ChainRow, Changes, Store, outbox_row
 from orchestrator.store import StatementRefused
 from tests.contract.store.samples import (
     LEASE,
@@ -34,11 +35,10 @@ async def test_begin_chain_writes_the_chain_its_step_and_its_events(store: Store
 
     assert await store.chain("C1") == a_chain()
     assert await store.steps("C1") == [a_step()]
-    rows = await store.waiting(limit=10)
-    assert [row.message for row in rows] == [a_message("m1"), a_message("m2")]
-    assert {(row.kind, row.chain_id, row.due_at, row.created_at) for row in rows} == {
-        ("outbox", "C1", NOW + 2 * SECOND, NOW)
-    }
+    assert await store.waiting(limit=10) == [
+        outbox_row(a_message("m1"), "C1", NOW),
+        outbox_row(a_message("m2"), "C1", NOW),
+    ]
 
 
 async def test_begin_chain_refuses_a_chain_that_is_there(store: Store) -> None:
@@ -65,6 +65,7 @@ async def test_every_field_comes_back_as_it_was(store: Store) -> None:
         deadline=NOW + SECOND,
         forwarded_at=NOW,
         completed_at=NOW,
+        live_at=NOW - SECOND,
         chained=True,
         announced=True,
         session_timeout_s=5_000_000_000,
@@ -116,9 +117,13 @@ async def test_what_is_not_there_is_none(store: Store) -> None:
 
 
 async def test_decide_needs_a_chain(store: Store) -> None:
-    """A rule is not asked about a chain that does not exist."""
-    with pytest.raises(KeyError, match="C1"):
-        await store.decide(SLOT, nothing)
+    """A rule is not asked about a chain that does not exist; no repeat would help."""
+
+    def never(_: View) -> tuple[None, Changes]:
+        raise AssertionError
+
+    with pytest.raises(UnknownChain, match="C1"):
+        await store.decide(SLOT, never)
 
 
 async def test_a_rule_sees_what_is_around_its_slot(store: Store) -> None:
@@ -155,8 +160,7 @@ async def test_decide_writes_everything_in_one_transaction(store: Store) -> None
 
     assert await store.steps("C1") == [done, offered]
     assert await store.chain("C1") == failed
-    [row] = await store.waiting(chain_id="C1", limit=10)
-    assert (row.kind, row.id, row.due_at) == ("outbox", "m1", NOW + 2 * SECOND)
+    assert await store.waiting(limit=10) == [outbox_row(a_message("m1"), "C1", NOW)]
 
 
 async def test_a_rule_that_raises_changes_nothing(store: Store) -> None:
@@ -183,6 +187,23 @@ async def test_changes_that_cannot_be_written_are_not_written_in_part(
 
     assert await store.steps("C1") == [a_step()]
     assert await store.waiting(limit=10) == []
+
+
+async def test_the_outbox_tells_whose_messages_wait(store: Store) -> None:
+    """An operator who asks about a chain sees its own, from its start and later."""
+
+    def telling(view: View) -> tuple[None, Changes]:
+        return None, Changes(outbox=(a_message(f"{view.chain.id}-decided"),))
+
+    for chain_id in ("C1", "C2"):
+        await store.begin_chain(
+            a_chain(chain_id), a_step(chain_id), [a_message(f"{chain_id}-begun")]
+        )
+        await store.decide(Slot(chain_id=chain_id, step=1), telling)
+
+    rows = await store.waiting(chain_id="C2", limit=9)
+
+    assert [row.id for row in rows] == ["C2-begun", "C2-decided"]
 
 
 async def test_a_message_that_waits_already_stays_as_it_is(store: Store) -> None:

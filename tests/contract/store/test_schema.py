@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from orchestrator.domain.errors import NotConfigured
+from orchestrator.domain.errors import NotConfigured, StoreUnavailable
 from orchestrator.store import check_schema, revisions, schema
 from orchestrator.store.database import open_database
 from orchestrator.store.schema import migrate
@@ -49,8 +51,39 @@ async def test_an_upgraded_database_passes(url: str) -> None:
 
 async def test_an_old_database_is_told_with_the_remedy(empty_url: str) -> None:
     """The text says what to type."""
+    async with open_database(empty_url) as database:
+        await database.write(lambda _: None)
+
     with pytest.raises(NotConfigured, match=r"revision none.*`chainctl db upgrade`"):
         await check_schema(empty_url)
+
+
+async def test_a_missing_file_is_told_with_the_remedy(tmp_path: Path) -> None:
+    """To look makes no file, and does not repeat where it should have been."""
+    path = tmp_path / "missing" / "chains.db"
+
+    for _ in range(2):
+        with pytest.raises(NotConfigured, match="`chainctl db upgrade`") as caught:
+            await check_schema(f"sqlite:///{path}")
+        assert "missing" not in str(caught.value)
+        path.parent.mkdir(exist_ok=True)
+
+    assert list(path.parent.iterdir()) == []
+
+
+async def test_a_file_that_cannot_be_looked_for_is_away(tmp_path: Path) -> None:
+    """An upgrade would not find it either."""
+    with pytest.raises(StoreUnavailable, match="SQLITE_CANTOPEN"):
+        await check_schema(f"sqlite:///{tmp_path / ('x' * 300)}")
+
+
+async def test_looking_at_the_schema_waits_for_no_writer(tmp_path: Path) -> None:
+    """A process starts though another one is in the middle of a long transaction."""
+    path = tmp_path / "chains.db"
+    await migrate(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path, isolation_level=None)) as rival:
+        rival.execute("BEGIN IMMEDIATE")
+        await check_schema(f"sqlite:///{path}")
 
 
 async def test_a_newer_database_is_told_apart(url: str) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from orchestrator.domain.errors import OrchestratorError, StoreUnavailable
-from orchestrator.store.database import TRIES_MAX, Database
+from orchestrator.store.database import PATIENCE_S, TRIES_MAX, Database
 from orchestrator.store.faults import StatementRefused, passes, translated
 
 T = TypeVar("T")
@@ -137,7 +137,7 @@ class Failing:
 async def test_a_transaction_that_lost_a_race_is_repeated_as_a_whole() -> None:
     """What it is made of runs again each time."""
     runs = count()
-    database = Database(Failing(DEADLOCK, TRIES_MAX - 1))
+    database = Database(Failing(DEADLOCK, TRIES_MAX - 1), patience_s=PATIENCE_S)
 
     assert await database.write(lambda _: next(runs)) == TRIES_MAX - 1
 
@@ -155,8 +155,18 @@ async def test_it_is_not_repeated_for_ever(
 ) -> None:
     """A few times when it lost a race, once when that would not help."""
     runs = count()
-    database = Database(Failing(fault, 99))
+    database = Database(Failing(fault, 99), patience_s=PATIENCE_S)
 
     with pytest.raises(error):
         await database.write(lambda _: next(runs))
     assert next(runs) == runs_expected
+
+
+async def test_it_is_not_repeated_when_the_patience_is_over() -> None:
+    """A try that has waited for a lock that long was the last one."""
+    runs = count()
+    database = Database(Failing(BUSY, 99), patience_s=0)
+
+    with pytest.raises(StoreUnavailable):
+        await database.write(lambda _: next(runs))
+    assert next(runs) == 1

@@ -49,6 +49,7 @@ def _steps() -> None:
         sa.Column("deadline", _TIME),
         sa.Column("forwarded_at", _TIME),
         sa.Column("completed_at", _TIME),
+        sa.Column("live_at", _TIME),
         sa.Column("chained", sa.Boolean, nullable=False),
         sa.Column("announced", sa.Boolean, nullable=False),
         sa.Column("session_timeout_s", sa.BigInteger, nullable=False),
