@@ -52,6 +52,7 @@ class FakePublisher:
         calls: the messages of each call that was confirmed.
         down: the connection is known to be down.
         slow: nothing is confirmed before this is set.
+        asked: set once something was to be published.
         gone: queues that do not exist.
         bytes_max: the longest message that is taken.
     """
@@ -59,12 +60,14 @@ class FakePublisher:
     calls: list[tuple[Message, ...]] = field(default_factory=list)
     down: bool = False
     slow: asyncio.Event | None = None
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
     gone: set[str] = field(default_factory=set)
     bytes_max: int = 8 * 1024 * 1024
 
     async def publish(self, *messages: Message, timeout_s: float = 10.0) -> None:
         """Confirm the messages, or raise as the broker would."""
         del timeout_s
+        self.asked.set()
         ids = [message.id for message in messages if not message.exchange]
         assert len(set(ids)) == len(ids), "two messages of one call have the same id"
         if max((len(message.body) for message in messages), default=0) > self.bytes_max:
@@ -114,7 +117,7 @@ class FakePublisher:
 class FakeReplies:
     """A reply queue whose wake-ups are played by a script, which gets no arguments.
 
-    When the script says nothing, the whole time that was given passes on the clock.
+    When the script says nothing, more than the time that was given passes on the clock.
     """
 
     clock: FakeClock
@@ -143,7 +146,7 @@ class FakeReplies:
         self.timeouts_s.append(timeout_s)
         found = await self.script() if self.script else None
         if found is None:
-            self.clock.advance(timeout_s)
+            self.clock.advance(timeout_s + 0.5)
         return found
 
 
@@ -157,6 +160,7 @@ class FakeBackend:
         unreachable: every call fails as if nothing answered.
         refusal: what starting a session is answered with.
         meanwhile: happens while a session is being started.
+        looking: happens while a session is being looked up.
     """
 
     requests: list[SessionRequest] = field(default_factory=list)
@@ -166,6 +170,7 @@ class FakeBackend:
     unreachable: bool = False
     refusal: BackendRefused | None = None
     meanwhile: Callable[[], Awaitable[None]] | None = None
+    looking: Callable[[], Awaitable[object]] | None = None
 
     async def start(self, request: SessionRequest) -> Started:
         """Start a session."""
@@ -173,9 +178,9 @@ class FakeBackend:
         if self.refusal is not None:
             raise self.refusal
         self.requests.append(request)
+        token = token_of(len(self.requests))
         if self.meanwhile is not None:
             await self.meanwhile()
-        token = token_of(len(self.requests))
         package = session_package_from(
             {
                 "sessionPtr": {
@@ -196,6 +201,8 @@ class FakeBackend:
         """What is stored of a session."""
         self._reach()
         self.asked.append(token)
+        if self.looking is not None:
+            await self.looking()
         return self.results.get(token)
 
     async def cancel(self, token: str) -> bool:

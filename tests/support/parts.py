@@ -1,0 +1,250 @@
+"""Gateway and workers on a real store, with stand-ins for all that is remote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from fastapi import FastAPI
+
+from orchestrator.background import Background
+from orchestrator.domain.claiming import Budget
+from orchestrator.domain.delivery import RetryPolicy
+from orchestrator.gateway import Desk, create_app
+from orchestrator.gateway.authentication import Authenticator
+from orchestrator.gateway.intake import ResultIntake
+from orchestrator.ports import Store
+from orchestrator.preparing import Preparer
+from orchestrator.rows import RowSecrets
+from orchestrator.rulings import Rulings
+from orchestrator.sealing import Sealer
+from orchestrator.work import WorkMaker
+from tests.support.fakes import (
+    FakeBackend,
+    FakeCaller,
+    FakeClock,
+    FakePublisher,
+    FakeReplies,
+    FakeSigner,
+)
+from tests.support.samples import (
+    LIFETIME,
+    PUBLIC_URL,
+    SECRET,
+    WALL_TIME,
+    requestors,
+)
+from workers.callback import CallbackWorker
+from workers.clock import ClockWorker
+from workers.history import HistoryWorker
+from workers.intake import IntakeDesk
+from workers.session import SessionWorker
+from workers.starting import Starter
+
+
+@dataclass
+class Pauses:
+    """Keeps the pauses that were asked for; none of them is made.
+
+    Attributes:
+        meanwhile: what happens in a pause, by how many there were before it.
+    """
+
+    clock: FakeClock
+    asked_s: list[float] = field(default_factory=list)
+    meanwhile: Mapping[int, Callable[[], None]] = field(default_factory=dict)
+
+    async def __call__(self, seconds: float) -> None:
+        """Move the clock instead of waiting."""
+        self.meanwhile.get(len(self.asked_s), _nothing)()
+        self.asked_s.append(seconds)
+        self.clock.advance(seconds)
+
+
+def _nothing() -> None:
+    """Most pauses pass without news."""
+
+
+class SharedGateway:
+    """One application for all tests: to make its routes takes longer than most tests.
+
+    It stands in for the desk it was made with, and passes on to the one it is set to.
+    """
+
+    def __init__(self) -> None:
+        self._desk: Desk | None = None
+        self._app = create_app(cast("Desk", self))
+
+    def at(self, desk: Desk) -> FastAPI:
+        """The application, from now on at this desk."""
+        self._desk = desk
+        return self._app
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._desk, name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Everything that gateway and workers are made of."""
+
+    store: Store
+    clock: FakeClock
+    publisher: FakePublisher
+    replies: FakeReplies
+    backend: FakeBackend
+    signer: FakeSigner
+    sealer: Sealer
+    background: Background
+    shared: SharedGateway
+
+    @property
+    def rows(self) -> RowSecrets:
+        """Seals the columns of rows."""
+        return RowSecrets(sealer=self.sealer)
+
+    @property
+    def make(self) -> WorkMaker:
+        """Makes work messages."""
+        return WorkMaker(sealer=self.sealer)
+
+    @property
+    def rulings(self) -> Rulings:
+        """Applies rules."""
+        return Rulings(
+            store=self.store, publisher=self.publisher, background=self.background
+        )
+
+    @property
+    def preparer(self) -> Preparer:
+        """Puts our URLs into requests."""
+        return Preparer(sealer=self.sealer, base_url=PUBLIC_URL, wall_time=WALL_TIME)
+
+    @property
+    def intake(self) -> ResultIntake:
+        """Takes results in; the broker has 20 ms."""
+        return ResultIntake(
+            store=self.store,
+            publisher=self.publisher,
+            background=self.background,
+            clock=self.clock,
+            confirm_budget_s=0.02,
+        )
+
+    def desk(
+        self,
+        *,
+        no_auth: bool = False,
+        unsigned_allowed: bool = False,
+        bridge_budget_s: float = 3.5,
+    ) -> Desk:
+        """All that the gateway's routes work with."""
+        return Desk(
+            store=self.store,
+            publisher=self.publisher,
+            replies=self.replies,
+            backend=self.backend,
+            signer=self.signer,
+            sealer=self.sealer,
+            rows=self.rows,
+            make=self.make,
+            preparer=self.preparer,
+            rulings=self.rulings,
+            intake=self.intake,
+            background=self.background,
+            requestors=requestors(),
+            authenticator=Authenticator(tokens={"acme": SECRET}, no_auth=no_auth),
+            clock=self.clock,
+            unsigned_allowed=unsigned_allowed,
+            bridge_budget_s=bridge_budget_s,
+        )
+
+    @property
+    def gateway(self) -> FastAPI:
+        """The gateway as it is in production."""
+        return self.shared.at(self.desk())
+
+    def app(
+        self,
+        *,
+        no_auth: bool = False,
+        unsigned_allowed: bool = False,
+        bridge_budget_s: float = 3.5,
+    ) -> FastAPI:
+        """A gateway that is configured otherwise."""
+        return create_app(
+            self.desk(
+                no_auth=no_auth,
+                unsigned_allowed=unsigned_allowed,
+                bridge_budget_s=bridge_budget_s,
+            )
+        )
+
+    def starter(self, owner: str = "one") -> Starter:
+        """Starts detached sessions."""
+        return Starter(
+            store=self.store,
+            rulings=self.rulings,
+            publisher=self.publisher,
+            rows=self.rows,
+            backend=self.backend,
+            owner=owner,
+        )
+
+    def session_worker(self, steps_max: int = 20) -> SessionWorker:
+        """Handles the queue `sessions`."""
+        return SessionWorker(
+            publisher=self.publisher,
+            rulings=self.rulings,
+            sealer=self.sealer,
+            rows=self.rows,
+            preparer=self.preparer,
+            requestors=requestors(),
+            budget=Budget(steps_max=steps_max, wall_time=WALL_TIME),
+            intake=IntakeDesk(
+                store=self.store,
+                rulings=self.rulings,
+                rows=self.rows,
+                make=self.make,
+                session_lifetime=LIFETIME,
+                clock=self.clock,
+            ),
+            starter=self.starter(),
+            clock=self.clock,
+        )
+
+    def callback_worker(self, caller: FakeCaller, pauses: Pauses) -> CallbackWorker:
+        """Handles the queue `callbacks`; its jitter is none."""
+        return CallbackWorker(
+            publisher=self.publisher,
+            store=self.store,
+            sealer=self.sealer,
+            make=self.make,
+            caller=caller,
+            signer=self.signer,
+            policy=RetryPolicy(background_delays_s=(5.0, 30.0)),
+            timeout_s=20.0,
+            clock=self.clock,
+            random=lambda: 0.5,
+            pause=pauses,
+        )
+
+    def clock_worker(self) -> ClockWorker:
+        """Looks at what is due."""
+        return ClockWorker(
+            store=self.store,
+            rulings=self.rulings,
+            publisher=self.publisher,
+            rows=self.rows,
+            make=self.make,
+            backend=self.backend,
+            clock=self.clock,
+            owner="clock-1",
+            session_lifetime=LIFETIME,
+            wall_time=WALL_TIME,
+        )
+
+    def history_worker(self) -> HistoryWorker:
+        """Writes events and tells them."""
+        return HistoryWorker(store=self.store, publisher=self.publisher)

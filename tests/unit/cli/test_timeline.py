@@ -1,0 +1,200 @@
+"""A chain's story as people read it, whatever is in the texts of others."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import timedelta
+
+import pytest
+from pydantic import JsonValue
+from rich.console import Console
+
+from orchestrator.cli.timeline import details, event_line, timeline
+from orchestrator.domain.chain import Chain, ChainState, Slot, Step, StepState
+from orchestrator.ports import Message, Waiting
+from schemas.events import SOURCE, Event, parse_event
+from tests.support.samples import NOW
+
+CALLBACK: dict[str, JsonValue] = {
+    "endpoint": "https://shop.example:443",
+    "purpose": "next",
+    "attempt": 2,
+}
+
+SAID: list[tuple[str, dict[str, JsonValue], str]] = [
+    ("chain.started", {"backend": "irma"}, "irma"),
+    ("chain.completed", {"steps": 2, "durationS": 1.254}, "2 steps in 1.25 s"),
+    (
+        "chain.failed",
+        {"steps": 3, "durationS": 0.5, "reason": "unexpected status 404"},
+        "3 steps in 0.50 s, unexpected status 404",
+    ),
+    (
+        "session.requested",
+        {
+            "sessionType": "disclosing",
+            "backend": "irma",
+            "attributes": ["a.b.c.d", "a.b.c.e"],
+            "chained": True,
+            "inFlow": True,
+        },
+        "disclosing, in flow, a.b.c.d, a.b.c.e",
+    ),
+    (
+        "session.started",
+        {"sessionType": "issuing", "backend": "irma", "inFlow": False},
+        "issuing",
+    ),
+    (
+        "session.completed",
+        {"sessionType": "disclosing", "proofStatus": "VALID", "disclosed": ["a.b.c.d"]},
+        "disclosing, VALID, a.b.c.d",
+    ),
+    (
+        "session.failed",
+        {
+            "sessionType": "disclosing",
+            "status": "DONE",
+            "proofStatus": "INVALID",
+            "reason": "why",
+        },
+        "disclosing, DONE, INVALID, why",
+    ),
+    (
+        "callback.retrying",
+        CALLBACK
+        | {"clock": "live", "delayMs": 250, "nextAt": NOW.isoformat(), "status": 503},
+        "attempt 2, status 503, again in 0.25 s (live), https://shop.example:443",
+    ),
+    (
+        "callback.answered",
+        CALLBACK | {"status": 200, "durationMs": 12, "answer": "next"},
+        "attempt 2, status 200 after 12 ms, next, https://shop.example:443",
+    ),
+    (
+        "callback.failed",
+        CALLBACK | {"reason": "given up", "fault": "timeout"},
+        "attempt 2, no answer: timeout, given up, https://shop.example:443",
+    ),
+]
+
+
+def event(
+    event_type: str, data: dict[str, JsonValue], after_ms: int = 0, number: int = 1
+) -> Event:
+    """An event of the chain, some time after its beginning."""
+    fields: dict[str, JsonValue] = {
+        "id": f"C1-{number}",
+        "source": SOURCE,
+        "subject": "C1",
+        "time": (NOW + timedelta(milliseconds=after_ms)).isoformat(),
+        "chainid": "C1",
+        "step": 1,
+        "generation": 0,
+        "requestor": "acme",
+        "sequence": number,
+        "type": event_type,
+        "data": data,
+    }
+    return parse_event(json.dumps(fields).encode())
+
+
+def chain(reason: str | None = None) -> Chain:
+    """A chain that failed, if there is a reason."""
+    return Chain(
+        id="C1",
+        requestor="acme",
+        backend="irma",
+        state=ChainState.FAILED if reason else ChainState.RUNNING,
+        generation=0,
+        created_at=NOW,
+        reason=reason,
+    )
+
+
+def shown(
+    *events: Event, reason: str | None = None, waiting: tuple[Waiting, ...] = ()
+) -> str:
+    """What stands on a wide terminal."""
+    step = Step(
+        slot=Slot(chain_id="C1", step=1),
+        state=StepState.LIVE,
+        created_at=NOW,
+        check_at=None,
+    )
+    out = io.StringIO()
+    console = Console(file=out, width=200, color_system=None)
+    console.print(timeline(chain(reason), [step], events, waiting))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("event_type,data,said", SAID)
+def test_every_event_is_told_in_words(
+    event_type: str, data: dict[str, JsonValue], said: str
+) -> None:
+    """What the open part says, and nothing of how it is written down."""
+    told = event(event_type, data)
+    assert details(told) == said
+    assert said in shown(told)
+
+
+def test_the_times_say_when_and_how_long() -> None:
+    """Since the chain began, and since the event before."""
+    text = shown(
+        event("chain.started", {"backend": "irma"}, 0, 1),
+        event("chain.completed", {"steps": 2, "durationS": 1.5}, 1_500, 2),
+    )
+    _, _, first, second, rows = text.splitlines()
+    assert first.split()[:5] == ["1", "0", "ms", "+0", "ms"]
+    assert second.split()[:5] == ["2", "1500", "ms", "+1500", "ms"]
+    assert rows == "rows: 1 live"
+
+
+def test_the_title_says_how_it_stands() -> None:
+    """Whose chain it is, its state and why."""
+    assert shown().splitlines()[0] == "chain C1 of acme: running"
+    assert shown(reason="given up").splitlines()[0] == (
+        "chain C1 of acme: failed (given up)"
+    )
+
+
+def test_what_waits_is_shown_with_its_time() -> None:
+    """Kind, endpoint and when it is due."""
+    row = Waiting(
+        id="w1",
+        kind="retry",
+        due_at=NOW,
+        message=Message(id="m1", routing_key="callbacks", body=b"MARKER"),
+        endpoint="https://shop.example:443",
+        created_at=NOW,
+    )
+    text = shown(waiting=(row,))
+    due = NOW.isoformat(timespec="seconds")
+    assert f"waiting: retry at https://shop.example:443, due {due}" in text
+    assert "MARKER" not in text
+
+
+@pytest.mark.parametrize("text", ["[/red]", "[bold]x[/bold]", "a[0][1]", ":smile:"])
+def test_markup_of_others_is_plain_text(text: str) -> None:
+    """An endpoint's name of an attribute changes neither the page nor ends it."""
+    failed = event("chain.failed", {"steps": 1, "durationS": 1, "reason": text})
+    assert shown(failed, reason=text).count(text) == 2
+
+
+@pytest.mark.parametrize("sign", ["\x1b", "\x07", "\r", "\n", "\x9b", "\u202e"])
+def test_nothing_steers_the_terminal(sign: str) -> None:
+    """Reasons repeat what endpoints wrote; control characters do not come through."""
+    failed = event("chain.failed", {"steps": 1, "durationS": 1, "reason": f"a{sign}b"})
+    assert details(failed).endswith("a?b")
+    assert len(event_line(failed).splitlines()) == 1
+    text = shown(failed, reason=f"a{sign}b")
+    assert text.count("a?b") == 2
+    assert sign == "\n" or sign not in text
+
+
+def test_an_event_is_one_line() -> None:
+    """For `tail`: time, chain, step, type and what it says."""
+    line = event_line(event("chain.started", {"backend": "irma"}, 250))
+    at = (NOW + timedelta(milliseconds=250)).isoformat(timespec="milliseconds")
+    assert line == f"{at} C1 1 chain.started irma"

@@ -1,0 +1,58 @@
+"""What may be said openly of a URL."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.domain.endpoint import NO_ORIGIN, origin_of
+
+
+@pytest.mark.parametrize(
+    "url,origin",
+    [
+        ("https://shop.example/next?x=1", "https://shop.example:443"),
+        ("http://shop.example", "http://shop.example:80"),
+        ("HTTPS://Shop.Example:8443/", "https://shop.example:8443"),
+        ("https://user:secret@shop.example/", "https://shop.example:443"),
+        ("http://[2001:DB8::1]/", "http://[2001:db8::1]:80"),
+        ("http://[2001:db8::1]:8080/", "http://[2001:db8::1]:8080"),
+        ("http://192.0.2.1:81/", "http://192.0.2.1:81"),
+    ],
+)
+def test_an_origin_is_scheme_host_and_port(url: str, origin: str) -> None:
+    """The default port is named; path, query and user info are not."""
+    assert origin_of(url) == origin
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "shop.example/next",
+        "/next",
+        "ftp://shop.example/",
+        "file:///etc/passwd",
+        "https://",
+        "https:///next",
+        "https://user:secret@/",
+        "http://[::1/",
+        "http://shop.example:0/",
+        "http://shop.example:65536/",
+        "http://shop.example:secret/",
+    ],
+)
+def test_what_cannot_be_called_has_no_origin(url: str) -> None:
+    """Nothing of such a URL is repeated."""
+    assert origin_of(url) == NO_ORIGIN
+
+
+@given(
+    st.text("abc:@/?#", max_size=12),
+    st.sampled_from(["/", "?", "#"]),
+    st.text(max_size=12),
+)
+def test_nothing_after_the_host_is_ever_said(host: str, mark: str, rest: str) -> None:
+    """Whatever a URL looks like, its path, query and fragment do not show."""
+    assert "MARKER" not in origin_of(f"https://{host}.example{mark}MARKER{rest}")

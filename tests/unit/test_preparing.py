@@ -1,0 +1,120 @@
+"""Session requests as their backend gets them: our URLs in, the integrator's sealed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from orchestrator.domain.chain import Slot
+from orchestrator.domain.errors import SealBroken
+from orchestrator.preparing import SLACK, Preparer, unfit
+from orchestrator.sealing import Sealer
+from schemas.capabilities import Capability
+from schemas.irma import SessionRequest, session_request_from
+from tests.support.samples import CALLBACK, NOW, TARGET, disclosure
+
+SLOT = Slot(chain_id="01C", step=2, generation=1)
+WALL_TIME = timedelta(days=7)
+
+
+@pytest.fixture
+def preparer(sealer: Sealer) -> Preparer:
+    """What is under test; its base URL has a path and a slash at its end."""
+    return Preparer(sealer=sealer, base_url="https://a.example/x/", wall_time=WALL_TIME)
+
+
+def opened(sealer: Sealer, url: str | None, kind: str) -> Capability:
+    """The right in a URL of ours."""
+    head = f"https://a.example/x/{kind}/"
+    assert url is not None
+    assert url.startswith(head)
+    return sealer.open_capability(url.removeprefix(head), now=NOW)
+
+
+def prepared(preparer: Preparer, *, chained: bool, told: bool = True) -> SessionRequest:
+    """A request with or without URLs of the integrator's, prepared."""
+    extended = {"callbackUrl": CALLBACK} if told else {}
+    request = disclosure(TARGET if chained else None, validity=77, timeout=5, **extended)
+    return preparer.prepared(session_request_from(request), SLOT, "acme", NOW)
+
+
+def test_a_bridge_url_holds_all_that_taking_in_a_result_needs(
+    preparer: Preparer, sealer: Sealer
+) -> None:
+    """Chain, step, generation, requestor, kind, target, validity and expiry."""
+    request = prepared(preparer, chained=True)
+    assert request.next_session is not None
+    assert opened(sealer, request.next_session.url, "bridge") == Capability(
+        kind="bridge",
+        chain_id="01C",
+        step=2,
+        generation=1,
+        requestor="acme",
+        validity_s=77,
+        expires_at=int((NOW + WALL_TIME + SLACK).timestamp()),
+        target=TARGET,
+    )
+
+
+def test_only_chained_requests_have_a_bridge(preparer: Preparer) -> None:
+    """Without a `nextSession` nobody is asked for the next one."""
+    assert prepared(preparer, chained=False).next_session is None
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_every_request_has_our_callback(
+    preparer: Preparer, sealer: Sealer, *, told: bool
+) -> None:
+    """We have to know how each session ends, whether the requestor asked to or not."""
+    request = prepared(preparer, chained=True, told=told)
+    capability = opened(sealer, request.callback_url, "callback")
+    assert (capability.kind, capability.step) == ("callback", 2)
+    assert capability.target == (CALLBACK if told else None)
+
+
+def test_what_the_integrator_named_is_not_shown(preparer: Preparer) -> None:
+    """The backend sees neither target nor callback URL."""
+    text = str(prepared(preparer, chained=True).to_wire())
+    assert "MARKER" not in text
+    assert "shop.example" not in text
+
+
+def test_the_rest_of_the_request_stays(preparer: Preparer) -> None:
+    """What is asked of the user is the integrator's."""
+    wire = prepared(preparer, chained=True).to_wire()
+    original = disclosure(TARGET)
+    assert wire["request"] == original["request"]
+    assert wire["timeout"] == 5
+
+
+def test_what_is_posted_to_us_is_valid_for_irmas_own_time(preparer: Preparer) -> None:
+    """The integrator's `validity` is for our JWTs; a tiny one must not shut us out."""
+    assert prepared(preparer, chained=True).validity == 120
+
+
+def test_a_url_ends_an_hour_after_the_chain_may(
+    preparer: Preparer, sealer: Sealer
+) -> None:
+    """Late callbacks are taken in, but not for ever."""
+    url = prepared(preparer, chained=True).callback_url or ""
+    token = url.rpartition("/")[2]
+    last = NOW + WALL_TIME + SLACK
+    open_still = sealer.open_capability(token, now=last - timedelta(seconds=1))
+    assert open_still.kind == "callback"
+    with pytest.raises(SealBroken, match="expired"):
+        sealer.open_capability(token, now=last)
+
+
+@pytest.mark.parametrize("chars,fits", [(30_000, True), (30_001, False)])
+def test_a_url_has_to_fit_into_ours(chars: int, *, fits: bool) -> None:
+    """What does not is named by its field, without its value."""
+    url = "https://shop.example/MARKER".ljust(chars, "x")
+    for name, request in {
+        "nextSession.url": disclosure(url),
+        "callbackUrl": disclosure(callbackUrl=url),
+    }.items():
+        reason = unfit(session_request_from(request))
+        assert (reason is None) == fits
+        assert reason is None or reason.startswith(f"{name}: ")
+        assert "MARKER" not in (reason or "")

@@ -1,0 +1,128 @@
+"""The clock worker as it runs: side by side, through faults, until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from orchestrator.domain.errors import (
+    BrokerUnavailable,
+    StoreUnavailable,
+)
+from orchestrator.ports import Message, Waiting
+from tests.support.samples import NOW
+from tests.support.workshop import Workshop
+from tests.unit.conftest import LoseStore
+
+
+def waiting(name: str, due_s: float = 0.0, body: bytes = b"{}") -> Waiting:
+    """A message that is due some time from now."""
+    return Waiting(
+        id=name,
+        kind="retry",
+        due_at=NOW + timedelta(seconds=due_s),
+        message=Message(id=f"{name}:work", routing_key="sessions", body=body),
+        created_at=NOW,
+    )
+
+
+def published(workshop: Workshop) -> list[str]:
+    """The ids of all messages that went out."""
+    return [message.id for message in workshop.publisher.messages]
+
+
+async def test_two_clocks_do_not_publish_the_same(workshop: Workshop) -> None:
+    """What one has leased the other leaves alone."""
+    await workshop.store.put_waiting(waiting("a"))
+    workshop.publisher.slow = asyncio.Event()
+    beating = asyncio.create_task(workshop.beat())
+    await workshop.publisher.asked.wait()
+    assert await workshop.beat() == 0
+    workshop.publisher.slow.set()
+    assert await beating == 1
+    assert published(workshop) == ["a:work"]
+
+
+async def test_run_beats_until_it_is_stopped(workshop: Workshop) -> None:
+    """What becomes due meanwhile goes out; the stop is not waited for."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(workshop.clock_worker().run(stop))
+    await workshop.store.put_waiting(waiting("a"))
+    async with asyncio.timeout(5):
+        await workshop.publisher.asked.wait()
+        stop.set()
+        await running
+    assert published(workshop) == ["a:work"]
+    assert await workshop.waiting() == []
+
+
+async def test_run_waits_out_faults(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, lose_store: LoseStore
+) -> None:
+    """Broker or store come back, and the clock goes on (DESIGN §3)."""
+    monkeypatch.setattr("workers.clock.FAULT_PAUSE_S", 0.0)
+    stop, faults = asyncio.Event(), 0
+
+    async def away(*_: object, **__: object) -> list[Waiting]:
+        nonlocal faults
+        faults += 1
+        if faults == 3:
+            stop.set()
+            return []
+        kind = (StoreUnavailable, BrokerUnavailable)[faults - 1]
+        raise kind("away")
+
+    lose_store("take_due_steps")
+    monkeypatch.setattr(workshop.store, "take_due_waiting", away)
+    async with asyncio.timeout(5):
+        await workshop.clock_worker().run(stop)
+    assert faults == 3
+
+
+async def test_what_is_due_does_not_wait_for_a_backend_that_hangs(
+    workshop: Workshop,
+) -> None:
+    """A frozen IRMA server is no reason to keep retries and outbox back."""
+    await workshop.begin()
+    workshop.clock.advance(20)
+    looking, answer, stop = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def hang() -> None:
+        looking.set()
+        await answer.wait()
+
+    workshop.backend.looking = hang
+    running = asyncio.create_task(workshop.clock_worker().run(stop))
+    async with asyncio.timeout(5):
+        await looking.wait()
+        await workshop.store.put_waiting(waiting("a"))
+        await workshop.publisher.asked.wait()
+        stop.set()
+        answer.set()
+        await running
+    assert published(workshop)[0] == "a:work"
+
+
+async def test_rows_are_looked_at_side_by_side(workshop: Workshop) -> None:
+    """One session whose look-up takes its time does not keep the others waiting."""
+    for _ in range(3):
+        await workshop.begin()
+    workshop.clock.advance(20)
+    workshop.backend.looking = asyncio.Barrier(3).wait
+    async with asyncio.timeout(5):
+        assert await workshop.beat() == 3
+
+
+async def test_a_fault_is_not_waited_out_when_it_is_to_stop(workshop: Workshop) -> None:
+    """The pause after a fault ends with the process."""
+    await workshop.store.put_waiting(waiting("a"))
+    workshop.publisher.down = True
+    stop = asyncio.Event()
+    running = asyncio.create_task(workshop.clock_worker().run(stop))
+    await asyncio.wait({running}, timeout=0.05)
+    assert not running.done()
+    stop.set()
+    async with asyncio.timeout(0.5):
+        await running

@@ -1,0 +1,325 @@
+"""The session worker: what follows a step claims one slot, and the gateway is told."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from orchestrator.domain.chain import ChainState, Slot, StepState
+from orchestrator.domain.errors import (
+    SealBroken,
+    StoreUnavailable,
+    Undecodable,
+    UnknownChain,
+)
+from orchestrator.domain.ruling import CHECK_OFFERED
+from orchestrator.work import start_message
+from schemas.events import ChainEnded, SessionRequested
+from schemas.irma import JsonObject, session_request_from
+from schemas.messages import End, StartWork, Wake
+from tests.support.fakes import token_of
+from tests.support.samples import (
+    DISCLOSURE,
+    ISSUANCE,
+    MEMBER,
+    PUBLIC_URL,
+    TARGET,
+    delivery,
+    disclosure,
+    issuance,
+    result_of,
+)
+from tests.support.workshop import Begun, EndpointAnswer, Workshop
+from tests.unit.conftest import LoseStore
+
+
+async def says(
+    workshop: Workshop,
+    begun: Begun,
+    answer: EndpointAnswer,
+    *,
+    waited_s: float | None = 3.5,
+) -> None:
+    """The endpoint's answer to the first session's result reaches the session worker."""
+    work = workshop.callback(begun.slot, begun.token, waited_s=waited_s)
+    await workshop.carry_on(work, answer)
+
+
+def wakes(workshop: Workshop) -> list[Wake]:
+    """What the gateway was told."""
+    return [wake_up.wake for wake_up in workshop.publisher.wake_ups]
+
+
+def starts(workshop: Workshop) -> list[StartWork]:
+    """Which sessions are to be started."""
+    return [work for work in workshop.publisher.work if isinstance(work, StartWork)]
+
+
+async def test_while_the_app_waits_the_next_session_is_offered(
+    workshop: Workshop,
+) -> None:
+    """One row, its event, then the wake-up; the clock looks again in five seconds."""
+    begun = await workshop.begin()
+    await says(workshop, begun, issuance(TARGET))
+    row = await workshop.row(begun.slot.following)
+    assert (row.state, row.in_flow, row.chained) == (StepState.OFFERED, True, True)
+    assert row.check_at == workshop.clock.now + CHECK_OFFERED
+    (requested,) = workshop.publisher.events
+    assert isinstance(requested, SessionRequested)
+    assert (requested.step, requested.data.in_flow) == (2, True)
+    (wake_up,) = workshop.publisher.wake_ups
+    assert (wake_up.wake, wake_up.chain_id, wake_up.step) == (Wake.OFFERED, begun.id, 2)
+    assert workshop.publisher.messages[-1].correlation_id == "c1"
+    assert starts(workshop) == []
+
+
+async def test_the_row_of_the_finished_step_gets_its_result(workshop: Workshop) -> None:
+    """Result and token are stored with the claim, in one transaction."""
+    begun = await workshop.begin()
+    await says(workshop, begun, issuance())
+    row = await workshop.row(begun.slot)
+    assert row.state is StepState.COMPLETED
+    assert workshop.rows.result(row) == result_of(begun.token)
+
+
+async def test_the_next_request_is_prepared_for_its_backend(workshop: Workshop) -> None:
+    """Our URLs in; the integrator's own request is kept beside it."""
+    begun = await workshop.begin()
+    await says(workshop, begun, issuance("https://shop.example/MARKER"))
+    row = await workshop.row(begun.slot.following)
+    assert workshop.rows.request(row) == session_request_from(
+        issuance("https://shop.example/MARKER")
+    )
+    prepared = workshop.rows.prepared(row)
+    assert prepared.next_session is not None
+    assert prepared.next_session.url.startswith(f"{PUBLIC_URL}/bridge/")
+
+
+@pytest.mark.parametrize("waited_s", [None, 0.0])
+async def test_when_nobody_waits_any_more_it_is_detached(
+    workshop: Workshop, waited_s: float | None
+) -> None:
+    """Its start is published at once (H5); a gateway is told `later`."""
+    begun = await workshop.begin()
+    await says(workshop, begun, issuance(), waited_s=waited_s)
+    row = await workshop.row(begun.slot.following)
+    assert (row.state, row.in_flow) == (StepState.DETACHED, False)
+    assert [work.step for work in starts(workshop)] == [2]
+    assert wakes(workshop) == ([] if waited_s is None else [Wake.LATER])
+
+
+async def test_an_offer_that_nobody_waits_for_is_detached(workshop: Workshop) -> None:
+    """The gateway's queue is gone with it: the wake-up comes back."""
+    begun = await workshop.begin()
+    workshop.publisher.gone.add("gateway.one")
+    await says(workshop, begun, issuance())
+    assert (await workshop.row(begun.slot.following)).state is StepState.DETACHED
+    assert len(starts(workshop)) == 1
+
+
+async def test_an_end_that_nobody_waits_for_is_an_end(workshop: Workshop) -> None:
+    """There is nothing to detach."""
+    begun = await workshop.begin()
+    workshop.publisher.gone.add("gateway.one")
+    await says(workshop, begun, End.COMPLETED)
+    assert (await workshop.chain(begun.id)).state is ChainState.COMPLETED
+    assert starts(workshop) == []
+
+
+async def test_a_repeated_message_makes_nothing_new(workshop: Workshop) -> None:
+    """The same row, the same events; the gateway that waits is woken again."""
+    begun = await workshop.begin()
+    await says(workshop, begun, issuance())
+    before = await workshop.store.steps(begun.id)
+    await says(workshop, begun, issuance())
+    assert await workshop.store.steps(begun.id) == before
+    assert wakes(workshop) == [Wake.OFFERED, Wake.OFFERED]
+    assert len({event.id for event in workshop.publisher.events}) == 1
+
+
+async def test_the_same_answer_in_another_order_is_the_same(workshop: Workshop) -> None:
+    """JSON objects have no order: the endpoint may have been asked twice."""
+
+    def request(*names: str) -> JsonObject:
+        attributes: JsonObject = dict.fromkeys(names, "x")
+        credential: JsonObject = {"credential": MEMBER, "attributes": attributes}
+        return {"@context": ISSUANCE, "credentials": [credential]}
+
+    begun = await workshop.begin()
+    await says(workshop, begun, request("fullname", "id"))
+    await says(workshop, begun, request("id", "fullname"))
+    assert wakes(workshop) == [Wake.OFFERED, Wake.OFFERED]
+
+
+async def test_a_repeat_of_a_detached_one_is_started_again(workshop: Workshop) -> None:
+    """The start may have been lost; its id is the same."""
+    begun = await workshop.begin()
+    await says(workshop, begun, issuance(), waited_s=None)
+    await says(workshop, begun, issuance(), waited_s=None)
+    first, second = starts(workshop)
+    assert first == second
+
+
+async def test_another_answer_has_no_effect(workshop: Workshop) -> None:
+    """The slot is held: the gateway may let the app go (G2)."""
+    begun = await workshop.begin()
+    await says(workshop, begun, issuance())
+    before = await workshop.store.steps(begun.id)
+    workshop.publisher.calls.clear()
+    await says(workshop, begun, disclosure())
+    await says(workshop, begun, End.COMPLETED)
+    assert await workshop.store.steps(begun.id) == before
+    assert wakes(workshop) == [Wake.LATER, Wake.LATER]
+    assert workshop.publisher.events == []
+    assert (await workshop.chain(begun.id)).state is ChainState.RUNNING
+
+
+@pytest.mark.parametrize(
+    "answer,wake,state",
+    [
+        (End.COMPLETED, Wake.ENDED, ChainState.COMPLETED),
+        (End.FAILED, Wake.FAILED, ChainState.FAILED),
+    ],
+)
+async def test_an_end_ends_the_chain(
+    workshop: Workshop, answer: EndpointAnswer, wake: Wake, state: ChainState
+) -> None:
+    """Its slot is claimed, its event published, the gateway told, also when repeated."""
+    begun = await workshop.begin()
+    await says(workshop, begun, answer)
+    await says(workshop, begun, answer)
+    assert (await workshop.chain(begun.id)).state is state
+    assert (await workshop.row(begun.slot.following)).state is StepState.END
+    assert wakes(workshop) == [wake, wake]
+    ends = [e for e in workshop.publisher.events if isinstance(e, ChainEnded)]
+    assert {end.id for end in ends} == {ends[0].id}
+    assert ends[0].data.steps == 1
+
+
+async def test_an_ended_chain_takes_nothing(workshop: Workshop) -> None:
+    """A late answer has no effect, and the gateway may let the app go (H9)."""
+    begun = await workshop.begin()
+    await workshop.report(begun.slot, result_of(begun.token, "CANCELLED", None))
+    workshop.publisher.calls.clear()
+    await says(workshop, begun, issuance())
+    assert wakes(workshop) == [Wake.LATER]
+    assert workshop.publisher.events == []
+    assert (await workshop.chain(begun.id)).state is ChainState.CANCELLED
+
+
+async def test_a_request_that_is_not_permitted_fails_the_chain(
+    workshop: Workshop,
+) -> None:
+    """Every session is authorized as the requestor that started the chain."""
+    begun = await workshop.begin()
+    await says(workshop, begun, {"@context": DISCLOSURE, "disclose": [[["pbdf.a.b.c"]]]})
+    chain = await workshop.chain(begun.id)
+    assert chain.state is ChainState.FAILED
+    assert chain.reason == "next session not authorized: pbdf.a.b.c"
+    assert wakes(workshop) == [Wake.FAILED]
+
+
+async def test_a_url_that_would_not_fit_into_ours_fails_the_chain(
+    workshop: Workshop,
+) -> None:
+    """With the field as the reason."""
+    begun = await workshop.begin()
+    await says(workshop, begun, issuance("https://shop.example/" + "x" * 30_000))
+    chain = await workshop.chain(begun.id)
+    assert chain.state is ChainState.FAILED
+    assert (chain.reason or "").startswith("nextSession.url: longer than")
+
+
+async def test_a_refusal_of_any_length_fails_the_chain(workshop: Workshop) -> None:
+    """An endless attribute id ends the chain, not the worker."""
+    begun = await workshop.begin()
+    request: JsonObject = {
+        "@context": DISCLOSURE,
+        "disclose": [[["pbdf.a.b." + "c" * 600]]],
+    }
+    await says(workshop, begun, request)
+    assert (await workshop.chain(begun.id)).state is ChainState.FAILED
+    (ended,) = workshop.publisher.events
+    assert isinstance(ended, ChainEnded)
+    assert len(ended.data.reason or "") == 500
+
+
+async def test_a_chain_has_a_budget_of_steps(workshop: Workshop) -> None:
+    """The step too many fails it (G8)."""
+    begun = await workshop.begin()
+    work = workshop.callback(begun.slot, begun.token, waited_s=3.5)
+    await workshop.carry_on(work, issuance(), steps_max=1)
+    chain = await workshop.chain(begun.id)
+    assert (chain.state, chain.reason) == (
+        ChainState.FAILED,
+        "the chain is longer than 1 steps",
+    )
+    assert wakes(workshop) == [Wake.FAILED]
+
+
+async def test_a_chain_has_a_budget_of_time(workshop: Workshop) -> None:
+    """A step after a week fails it."""
+    begun = await workshop.begin()
+    workshop.clock.advance(7 * 24 * 3600 + 1)
+    await says(workshop, begun, issuance())
+    assert (await workshop.chain(begun.id)).state is ChainState.FAILED
+
+
+async def test_a_note_marks_the_row(workshop: Workshop) -> None:
+    """The store was away when the result was taken in (H4)."""
+    begun = await workshop.begin()
+    note = workshop.make.note(begun.slot, "acme", begun.token)
+    await workshop.session_worker()(delivery(note))
+    await workshop.session_worker()(delivery(note))
+    assert (await workshop.row(begun.slot)).state is StepState.COMPLETED
+
+
+async def test_a_start_starts_the_detached_session(workshop: Workshop) -> None:
+    """The session worker is also the one that starts."""
+    begun = await workshop.begin()
+    await says(workshop, begun, issuance(), waited_s=None)
+    start = start_message(begun.slot.following, "acme")
+    await workshop.session_worker()(delivery(start))
+    row = await workshop.row(begun.slot.following)
+    assert (row.state, workshop.rows.token(row)) == (StepState.LIVE, token_of(2))
+
+
+@pytest.mark.parametrize("kind", ["next", "end", "intake", "note", "start"])
+async def test_work_of_an_unknown_chain_is_refused(workshop: Workshop, kind: str) -> None:
+    """There is nothing to decide, and trying again would not help: it goes to `dead`."""
+    slot = Slot(chain_id="01NOBODY", step=1)
+    token = "T" * 20
+    work = workshop.callback(slot, token, waited_s=3.5)
+    note = workshop.make.note(slot, "acme", token)
+    start = start_message(slot, "acme")
+    acts: dict[str, Callable[[], Awaitable[None]]] = {
+        "next": lambda: workshop.carry_on(work, issuance()),
+        "end": lambda: workshop.carry_on(work, End.COMPLETED),
+        "intake": lambda: workshop.report(slot, result_of(token, "DONE")),
+        "note": lambda: workshop.session_worker()(delivery(note)),
+        "start": lambda: workshop.session_worker()(delivery(start)),
+    }
+    with pytest.raises(UnknownChain):
+        await acts[kind]()
+    assert workshop.publisher.calls == []
+
+
+async def test_a_store_that_is_away_holds_the_message(
+    workshop: Workshop, lose_store: LoseStore
+) -> None:
+    """Nothing is told that was not decided."""
+    begun = await workshop.begin()
+    lose_store("decide")
+    with pytest.raises(StoreUnavailable):
+        await says(workshop, begun, issuance())
+    assert workshop.publisher.calls == []
+
+
+async def test_what_cannot_be_opened_decides_nothing(workshop: Workshop) -> None:
+    """A seal for another message, or bytes that are no work."""
+    note = workshop.make.note(Slot(chain_id="C1", step=1), "acme", "T")
+    with pytest.raises(SealBroken):
+        await workshop.session_worker()(delivery(note.model_copy(update={"id": "x"})))
+    with pytest.raises(Undecodable):
+        await workshop.session_worker()(delivery(b"{}"))
