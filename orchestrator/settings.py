@@ -246,6 +246,7 @@ class Settings(BaseSettings):
         if not requestors and not info.data.get("no_auth", True):
             msg = "configure at least one, or set no_auth"
             raise ValueError(msg)
+        _refuse_shared_keys(requestors)
         return requestors
 
     @field_validator("jwt_privkey_file")
@@ -277,6 +278,16 @@ class Settings(BaseSettings):
     def wall_time(self) -> timedelta:
         """The longest life of a chain."""
         return timedelta(seconds=self.chain.wall_time_s)
+
+
+def _refuse_shared_keys(requestors: Mapping[str, Requestor]) -> None:
+    """Who sends a key is known by it, so it may belong to only one."""
+    owners: dict[str, str] = {}
+    for name, requestor in requestors.items():
+        other = owners.setdefault(requestor.key.get_secret_value(), name)
+        if other != name:
+            msg = f"{other} and {name} have the same key"
+            raise ValueError(msg)
 
 
 #: A place below `requestors`, and what is wrong there.

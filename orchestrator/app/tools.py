@@ -32,7 +32,7 @@ from orchestrator.work import WorkMaker
 
 #: After SIGTERM a process has this long for what is in hand, and then for what goes on in
 #: the background: 25 s in all (G9).
-DRAIN_S: Final = 18.0
+DRAIN_S: Final = 15.0
 BACKGROUND_DRAIN_S: Final = 5.0
 
 

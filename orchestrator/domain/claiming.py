@@ -219,7 +219,7 @@ def _claimed_before(view: View, held: Claim, following: NextSession) -> Ruling[C
     if row.state is StepState.END:
         ending = ending_of(view.chain, row)
         over = chain_over(view, preceding(row.slot), ending)
-        return Ruling(outcome=held, events=(*_found_running(view), over))
+        return Ruling(outcome=Claim.ENDED, events=(*_found_running(view), over))
     return Ruling(
         outcome=held,
         events=(

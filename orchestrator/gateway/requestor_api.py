@@ -18,7 +18,7 @@ from orchestrator.domain.chain import (
     StepState,
     timeout_of,
 )
-from orchestrator.domain.errors import BackendUnavailable, StoreUnavailable
+from orchestrator.domain.errors import BackendUnavailable, Refused, StoreUnavailable
 from orchestrator.domain.ruling import CHECK_LIVE
 from orchestrator.gateway.bodies import read_body
 from orchestrator.gateway.desk import Desk
@@ -190,7 +190,7 @@ async def _write(
     """Write the chain; without the store there is none, and no session either."""
     try:
         await desk.store.begin_chain(chain, step, outbox)
-    except StoreUnavailable:
+    except (StoreUnavailable, Refused):
         desk.background.spawn(_cancel(desk, started.token))
         raise
     desk.background.spawn(desk.rulings.relay(outbox))

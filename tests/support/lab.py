@@ -60,12 +60,14 @@ class Watch:
         """Step and type of a chain's events so far."""
         return [(event.step, event.type) for event in self.of(chain_id)]
 
-    async def until(self, chain_id: str, event_type: str, step: int) -> Event:
+    async def until(
+        self, chain_id: str, event_type: str, step: int | None = None
+    ) -> Event:
         """The event of this type and step, as soon as it is published."""
 
         def found() -> Event | None:
             for event in self.of(chain_id):
-                if (event.type, event.step) == (event_type, step):
+                if event.type == event_type and step in {None, event.step}:
                     return event
             return None
 
@@ -128,14 +130,16 @@ class Lab:
             return response.status, await response.text()
 
     async def ended(self, chain_id: str) -> Chain:
-        """The chain's row once it has ended."""
+        """The chain's row once it has ended and subscribers were told so."""
 
         async def look() -> Chain | None:
             chain = await self.store.chain(chain_id)
             over = chain is not None and chain.state is not ChainState.RUNNING
             return chain if over else None
 
-        return await eventually(look)
+        chain = await eventually(look)
+        await self.watch.until(chain_id, f"chain.{chain.state}")
+        return chain
 
     async def row(self, chain_id: str, number: int, *states: StepState) -> Step:
         """The row of a step once it is in one of these states."""

@@ -417,3 +417,10 @@ def test_settings_cannot_be_changed(write: Write) -> None:
     settings = load(write({}))
     with pytest.raises(ValueError, match="frozen"):
         settings.public_url = "x"  # type: ignore[misc] # mypy knows it too
+
+
+def test_two_requestors_with_one_key_are_refused(write: Write) -> None:
+    """Nobody could tell them apart; the text names both and not the key."""
+    both: Json = {"acme": {"key": "SECRET"}, "other": {"key": "SECRET"}}
+    text = refused(write({"requestors": both}))
+    assert "requestors: Value error, acme and other have the same key" in text

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final
 
 from orchestrator.domain import claiming, handover, lookup, settling
-from orchestrator.domain.chain import Ending, Slot, StepState, View
+from orchestrator.domain.chain import Ending, Slot, Step, StepState, View
 from orchestrator.domain.claiming import Budget, Claim, NextSession, Proved
 from orchestrator.domain.handover import Lease, WentLive
 from orchestrator.domain.ruling import Ruling
@@ -98,28 +98,34 @@ class Workers(Gateways):
             sealed_result=f"{message.status} of {message.token}",
             stored=message.stored,
         )
+        row = self.ledger.rows.get(slot)
         was_open = self.ledger.open
         outcome = self.ledger.decide(
             slot,
             lambda v: settling.settle(v, slot, report, session_lifetime=LIFETIME),
             self.now,
         )
-        if was_open and not self.ledger.open and not report.proved:
-            self._check_bad_end(message)
+        if row and was_open and not self.ledger.open and not report.proved:
+            self._check_bad_end(message, row)
         if outcome is Settled.UNRESOLVED:
             self._look_soon(slot)
             self.waiting.append(message)
         elif message.status == "DONE":
             self._look_soon(slot.following)
 
-    def _check_bad_end(self, message: Intake) -> None:
-        """CANCELLED and TIMEOUT end a chain only if no other session goes on (H3)."""
+    def _check_bad_end(self, message: Intake, row: Step) -> None:
+        """CANCELLED and TIMEOUT end a chain only if no other session goes on (H3).
+
+        When no session of a forwarded step can live any more, any of them speaks for it.
+        """
+        session = self.irma.sessions[message.token]
+        over = lookup.lives_until(row, LIFETIME) + lookup.HANDLER_MAX
+        hold("H3: an orphan ends no chain", session.reachable or self.now > over)
         healthy = [
-            session
-            for session in self.irma.sessions.values()
-            if session.slot == message.slot and session.token != message.token
-            if session.reachable
-            if session.alive(self.now) or session.status == "DONE"
+            other
+            for other in self.irma.sessions.values()
+            if other.slot == message.slot and other is not session and other.reachable
+            if other.alive(self.now) or other.status == "DONE"
         ]
         hold("H3: only the row's session ends a chain badly", not healthy)
         hold("H3: a completed step ends no chain", message.slot not in self.marked)

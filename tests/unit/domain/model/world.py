@@ -57,7 +57,7 @@ class World(Workers):
             forwarded_at=row.forwarded_at or row.created_at,
             lives_until=lookup.lives_until(row, LIFETIME),
         )
-        if verdict is Forwarded.LOST and self.waiting:
+        if verdict is Forwarded.LOST and found.status is None and self.waiting:
             verdict = Forwarded.WAIT
         token = found.next_token or ""
         if verdict is Forwarded.LIVE:
@@ -115,7 +115,7 @@ class World(Workers):
                 break
         if self.ledger.chain.generation == 0:
             hold("G1: every chain comes to its end", not self.ledger.open)
-        hold("H10: every event is told", self.ledger.owed <= self.ledger.told)
+            hold("H10: every event is told", self.ledger.owed <= self.ledger.told)
 
     def check(self) -> None:
         """What has to hold at every moment (G2 and the rows)."""
