@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, TypedDict
 
 from pydantic import JsonValue
 
@@ -16,6 +16,7 @@ from orchestrator.domain.chain import Slot
 from orchestrator.domain.endpoint import origin_of
 from orchestrator.ports import Message, Waiting, work_message
 from orchestrator.sealing import Sealer
+from schemas.capabilities import Capability
 from schemas.events import Purpose
 from schemas.irma import SessionRequest, SessionResult
 from schemas.messages import (
@@ -31,10 +32,34 @@ from schemas.messages import (
     NoteWork,
     ReplyAddress,
     StartWork,
+    WakeUp,
+    Work,
 )
 
 #: How much of a token's keyed hash tells the sessions of one step apart.
 _ORDINAL_CHARS = 12
+
+
+class _Place(TypedDict):
+    chain_id: str
+    step: int
+    generation: int
+    requestor: str
+
+
+def _placed(slot: Slot, requestor: str) -> _Place:
+    """Where a message belongs."""
+    return {
+        "chain_id": slot.chain_id,
+        "step": slot.step,
+        "generation": slot.generation,
+        "requestor": requestor,
+    }
+
+
+def slot_of(placed: Work | WakeUp | Capability) -> Slot:
+    """The slot that a message or a capability is about."""
+    return Slot(chain_id=placed.chain_id, step=placed.step, generation=placed.generation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +90,7 @@ class WorkMaker:
         secrets = CallbackSecrets(result=result.to_wire(), token=result.token, url=url)
         return CallbackWork(
             id=work_id,
-            chain_id=slot.chain_id,
-            step=slot.step,
-            generation=slot.generation,
-            requestor=requestor,
+            **_placed(slot, requestor),
             cause=cause or work_id,
             purpose=purpose,
             endpoint=origin_of(url),
@@ -93,10 +115,7 @@ class WorkMaker:
         )
         return NextWork(
             id=next_id,
-            chain_id=work.chain_id,
-            step=work.step,
-            generation=work.generation,
-            requestor=work.requestor,
+            **_placed(slot_of(work), work.requestor),
             cause=cause,
             endpoint=work.endpoint,
             reply=work.reply,
@@ -116,10 +135,7 @@ class WorkMaker:
         end_id = f"{work.id}-end"
         return EndWork(
             id=end_id,
-            chain_id=work.chain_id,
-            step=work.step,
-            generation=work.generation,
-            requestor=work.requestor,
+            **_placed(slot_of(work), work.requestor),
             cause=cause,
             end=end,
             reason=reason,
@@ -162,10 +178,7 @@ class WorkMaker:
         secrets = IntakeSecrets(result=result.to_wire())
         return IntakeWork(
             id=intake_id,
-            chain_id=slot.chain_id,
-            step=slot.step,
-            generation=slot.generation,
-            requestor=requestor,
+            **_placed(slot, requestor),
             cause=intake_id,
             source=source,
             sealed=self.sealer.seal_model(secrets, bound_to=intake_id),
@@ -176,10 +189,7 @@ class WorkMaker:
         note_id = slot.event_id("note", self.ordinal(token))
         return NoteWork(
             id=note_id,
-            chain_id=slot.chain_id,
-            step=slot.step,
-            generation=slot.generation,
-            requestor=requestor,
+            **_placed(slot, requestor),
             cause=note_id,
             sealed=self.sealer.seal_model(NoteSecrets(token=token), bound_to=note_id),
         )
@@ -191,10 +201,7 @@ def start_message(slot: Slot, requestor: str) -> Message:
     return work_message(
         StartWork(
             id=start_id,
-            chain_id=slot.chain_id,
-            step=slot.step,
-            generation=slot.generation,
-            requestor=requestor,
+            **_placed(slot, requestor),
             cause=start_id,
         )
     )

@@ -16,7 +16,6 @@ from typing import Final, Literal
 import structlog
 
 from orchestrator.domain import happenings
-from orchestrator.domain.chain import Slot
 from orchestrator.domain.delivery import (
     Answer,
     Decision,
@@ -48,7 +47,7 @@ from orchestrator.ports import (
 )
 from orchestrator.sealing import Sealer
 from orchestrator.telemetry import bind_chain
-from orchestrator.work import WorkMaker
+from orchestrator.work import WorkMaker, slot_of
 from schemas.events import Purpose
 from schemas.irma import (
     InvalidSessionRequest,
@@ -110,12 +109,11 @@ class CallbackWorker:
         now = self.clock()
         jwt = await self.signer.sign(result, validity_s=work.validity_s, now=now)
         body, content_type = body_of(result, jwt)
-        slot = Slot(chain_id=work.chain_id, step=work.step, generation=work.generation)
         post = Post(
             url=url,
             body=body,
             content_type=content_type,
-            headers=headers_of(work.id, slot, now),
+            headers=headers_of(work.id, slot_of(work), now),
             timeout_s=self.timeout_s,
         )
         _log.info("callback.posting", attempt=work.attempt, endpoint=work.endpoint)

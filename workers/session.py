@@ -27,7 +27,7 @@ from orchestrator.rows import RowSecrets
 from orchestrator.rulings import Rulings
 from orchestrator.sealing import Sealer
 from orchestrator.telemetry import bind_chain
-from orchestrator.work import start_message
+from orchestrator.work import slot_of, start_message
 from schemas.irma import SessionRequest, session_request_from, session_result_from
 from schemas.messages import (
     CallbackSecrets,
@@ -78,7 +78,7 @@ class SessionWorker:
     async def __call__(self, delivery: Delivery) -> None:
         """Handle one message by its kind."""
         work = session_work(delivery)
-        slot = Slot(chain_id=work.chain_id, step=work.step, generation=work.generation)
+        slot = slot_of(work)
         with bind_chain(work.chain_id, work.step, work.generation):
             await self._handle(slot, work)
 

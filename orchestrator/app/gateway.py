@@ -20,7 +20,6 @@ from orchestrator.app.tools import (
 from orchestrator.broker.connection import connect
 from orchestrator.broker.replies import ReplyQueue
 from orchestrator.callbacks import open_signer
-from orchestrator.domain.chain import Slot
 from orchestrator.gateway import Desk, create_app
 from orchestrator.gateway.authentication import Authenticator
 from orchestrator.gateway.bridge import detach
@@ -29,6 +28,7 @@ from orchestrator.lifecycle import notify_ready, on_signals
 from orchestrator.ports import Backend, Signer, utc_now
 from orchestrator.settings import Settings
 from orchestrator.telemetry import bind_chain
+from orchestrator.work import slot_of
 from schemas.messages import WakeUp
 
 
@@ -67,9 +67,7 @@ class _Unclaimed:
     async def __call__(self, wake_up: WakeUp) -> None:
         if self.desk is None:
             return
-        slot = Slot(
-            chain_id=wake_up.chain_id, step=wake_up.step, generation=wake_up.generation
-        )
+        slot = slot_of(wake_up)
         with bind_chain(slot.chain_id, slot.step, slot.generation):
             await detach(self.desk, slot)
 

@@ -7,6 +7,7 @@ that order (DESIGN §5).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, Literal, TypedDict
 
@@ -16,7 +17,9 @@ from schemas import events
 from schemas.irma import SessionResult
 from schemas.messages import CallbackWork, End
 
-_CHAIN_ENDS: Final = {
+ChainEnd = Literal["chain.completed", "chain.failed", "chain.cancelled", "chain.expired"]
+
+_CHAIN_ENDS: Final[dict[End, ChainEnd]] = {
     End.COMPLETED: "chain.completed",
     End.FAILED: "chain.failed",
     End.CANCELLED: "chain.cancelled",
@@ -35,16 +38,38 @@ SessionEnd = Literal[
 ]
 
 
+class _Envelope(TypedDict):
+    id: str
+    subject: str
+    time: datetime
+    chainid: str
+    step: int
+    generation: int
+    requestor: str
+    causationid: str | None
+
+
+def _envelope(
+    slot: Slot, requestor: str, event_id: str, cause: str | None, now: datetime
+) -> _Envelope:
+    """What every event says of itself."""
+    return {
+        "id": event_id,
+        "subject": slot.chain_id,
+        "time": now,
+        "chainid": slot.chain_id,
+        "step": slot.step,
+        "generation": slot.generation,
+        "requestor": requestor,
+        "causationid": cause,
+    }
+
+
 def chain_started(chain: Chain, slot: Slot) -> events.ChainStarted:
     """The first event of every chain."""
+    event_id = slot.event_id("chain.started")
     return events.ChainStarted(
-        id=slot.event_id("chain.started"),
-        subject=chain.id,
-        time=chain.created_at,
-        chainid=chain.id,
-        step=slot.step,
-        generation=slot.generation,
-        requestor=chain.requestor,
+        **_envelope(slot, chain.requestor, event_id, None, chain.created_at),
         data=events.ChainStartedData(backend=chain.backend),
     )
 
@@ -54,15 +79,9 @@ def session_requested(
 ) -> events.SessionRequested:
     """A session was decided upon; its row exists."""
     slot = step.slot
+    event_id = slot.event_id("session.requested")
     return events.SessionRequested(
-        id=slot.event_id("session.requested"),
-        subject=chain.id,
-        time=now,
-        chainid=chain.id,
-        step=slot.step,
-        generation=slot.generation,
-        requestor=chain.requestor,
-        causationid=step.cause or None,
+        **_envelope(slot, chain.requestor, event_id, step.cause or None, now),
         data=events.SessionRequestedData(
             session_type=step.session_type,
             backend=chain.backend,
@@ -76,19 +95,33 @@ def session_requested(
 def session_started(chain: Chain, step: Step, now: datetime) -> events.SessionStarted:
     """A session is known to be live."""
     slot = step.slot
+    event_id, cause = slot.event_id("session.started"), slot.event_id("session.requested")
     return events.SessionStarted(
-        id=slot.event_id("session.started"),
-        subject=chain.id,
-        time=now,
-        chainid=chain.id,
-        step=slot.step,
-        generation=slot.generation,
-        requestor=chain.requestor,
-        causationid=slot.event_id("session.requested"),
+        **_envelope(slot, chain.requestor, event_id, cause, now),
         data=events.SessionStartedData(
             session_type=step.session_type,
             backend=chain.backend,
             in_flow=step.in_flow,
+        ),
+    )
+
+
+def session_completed(
+    slot: Slot, requestor: str, result: SessionResult, event_id: str, now: datetime
+) -> events.SessionCompleted:
+    """A session was proved and its result handed to us; `event_id` names its session."""
+    disclosed = [
+        attribute.id
+        for attributes in result.disclosed or ()
+        for attribute in attributes or ()
+    ]
+    cause = slot.event_id("session.started")
+    return events.SessionCompleted(
+        **_envelope(slot, requestor, event_id, cause, now),
+        data=events.SessionCompletedData(
+            session_type=result.type,
+            proof_status=result.proof_status or "",
+            disclosed=_named(disclosed),
         ),
     )
 
@@ -105,18 +138,11 @@ def session_ended(
 ) -> events.SessionEnded:
     """A session is final at its backend (or could not be started at all)."""
     slot = step.slot
+    before = "session.started" if step.announced else "session.requested"
+    cause = slot.event_id(before)
     return events.SessionEnded(
         type=kind,
-        id=slot.event_id(kind),
-        subject=chain.id,
-        time=now,
-        chainid=chain.id,
-        step=slot.step,
-        generation=slot.generation,
-        requestor=chain.requestor,
-        causationid=slot.event_id(
-            "session.started" if step.announced else "session.requested"
-        ),
+        **_envelope(slot, chain.requestor, slot.event_id(kind), cause, now),
         data=events.SessionEndedData(
             session_type=step.session_type,
             status=status,
@@ -131,53 +157,23 @@ def chain_ended(
 ) -> events.ChainEnded:
     """The chain is over; `slot` is the one that holds its end."""
     kind = _CHAIN_ENDS[ending.end]
-    return events.ChainEnded.model_validate(
-        {
-            "type": kind,
-            "id": slot.event_id(kind),
-            "subject": chain.id,
-            "time": now,
-            "chainid": chain.id,
-            "step": slot.step - 1,
-            "generation": slot.generation,
-            "requestor": chain.requestor,
-            "causationid": ending.cause,
-            "data": {
-                "steps": slot.step - 1,
-                "durationS": round((now - chain.created_at).total_seconds(), 3),
-                "reason": _brief(ending.reason),
-            },
-        }
+    last = replace(slot, step=slot.step - 1)
+    return events.ChainEnded(
+        type=kind,
+        **_envelope(last, chain.requestor, slot.event_id(kind), ending.cause, now),
+        data=events.ChainEndedData(
+            steps=last.step,
+            duration_s=round((now - chain.created_at).total_seconds(), 3),
+            reason=_brief(ending.reason),
+        ),
     )
-
-
-def _brief(reason: str | None) -> str | None:
-    return None if reason is None else reason[:REASON_CHARS_MAX]
-
-
-class _Envelope(TypedDict):
-    id: str
-    subject: str
-    time: datetime
-    chainid: str
-    step: int
-    generation: int
-    requestor: str
-    causationid: str
 
 
 def _of_callback(work: CallbackWork, event_type: str, now: datetime) -> _Envelope:
     """The envelope of an attempt's event; the attempt tells it from the others."""
-    return {
-        "id": f"{work.id}-{event_type.replace('.', '_')}-{work.attempt}",
-        "subject": work.chain_id,
-        "time": now,
-        "chainid": work.chain_id,
-        "step": work.step,
-        "generation": work.generation,
-        "requestor": work.requestor,
-        "causationid": work.cause,
-    }
+    slot = Slot(chain_id=work.chain_id, step=work.step, generation=work.generation)
+    event_id = f"{work.id}-{event_type.replace('.', '_')}-{work.attempt}"
+    return _envelope(slot, work.requestor, event_id, work.cause, now)
 
 
 def callback_retrying(
@@ -244,32 +240,10 @@ def _fault(reply: Reply) -> str | None:
     return None if isinstance(reply, Answer) else reply.fault.value
 
 
-def session_completed(
-    slot: Slot, requestor: str, result: SessionResult, event_id: str, now: datetime
-) -> events.SessionCompleted:
-    """A session was proved and its result handed to us; `event_id` names its session."""
-    disclosed = [
-        attribute.id
-        for attributes in result.disclosed or ()
-        for attribute in attributes or ()
-    ]
-    return events.SessionCompleted(
-        id=event_id,
-        subject=slot.chain_id,
-        time=now,
-        chainid=slot.chain_id,
-        step=slot.step,
-        generation=slot.generation,
-        requestor=requestor,
-        causationid=slot.event_id("session.started"),
-        data=events.SessionCompletedData(
-            session_type=result.type,
-            proof_status=result.proof_status or "",
-            disclosed=_named(disclosed),
-        ),
-    )
-
-
 def _named(ids: Iterable[str]) -> tuple[str, ...]:
     """Each id once, and not more than an event should hold."""
     return tuple(dict.fromkeys(ids))[:ATTRIBUTES_MAX]
+
+
+def _brief(reason: str | None) -> str | None:
+    return None if reason is None else reason[:REASON_CHARS_MAX]

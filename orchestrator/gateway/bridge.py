@@ -30,7 +30,7 @@ from orchestrator.gateway.desk import Desk
 from orchestrator.gateway.faults import IrmaFault, json_response
 from orchestrator.ports import event_message, work_message
 from orchestrator.telemetry import bind_chain
-from orchestrator.work import start_message
+from orchestrator.work import slot_of, start_message
 from schemas.capabilities import Capability
 from schemas.events import Purpose
 from schemas.irma import ErrorKind, SessionResult, Status
@@ -59,7 +59,7 @@ def bridge_routes(desk: Desk) -> APIRouter:
     async def bridge(token: str, request: Request) -> Response:
         """A proved result; the answer is the next session request or 204."""
         capability = _opened(desk, token, "bridge")
-        slot = _slot(capability)
+        slot = slot_of(capability)
         with bind_chain(slot.chain_id, slot.step, slot.generation):
             result = await _result(desk, request)
             if not result.proved or result.status is not Status.CONNECTED:
@@ -74,7 +74,7 @@ def bridge_routes(desk: Desk) -> APIRouter:
     async def callback(token: str, request: Request) -> Response:
         """A session's state; it is judged by the session worker."""
         capability = _opened(desk, token, "callback")
-        slot = _slot(capability)
+        slot = slot_of(capability)
         with bind_chain(slot.chain_id, slot.step, slot.generation):
             result = await _result(desk, request)
             _log.info("callback.received", status=result.status)
@@ -233,14 +233,6 @@ def _opened(desk: Desk, token: str, kind: Literal["bridge", "callback"]) -> Capa
         _log.warning("capability.refused", why="made for another purpose")
         raise IrmaFault(ErrorKind.SESSION_UNKNOWN)
     return capability
-
-
-def _slot(capability: Capability) -> Slot:
-    return Slot(
-        chain_id=capability.chain_id,
-        step=capability.step,
-        generation=capability.generation,
-    )
 
 
 async def _result(desk: Desk, request: Request) -> SessionResult:

@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
 
-from orchestrator.domain.chain import Chain, ChainState, Step, StepState
+from orchestrator.domain.chain import Chain, ChainState, StepState
 from orchestrator.sandbox.wallet import Outcome, StepStatus, Wallet
-from tests.contract.sandbox_lab import Received, claims_of, endpoint_at_work
-from tests.support.lab import Lab, Started, disclosure, issuance
+from tests.contract.sandbox_lab import (
+    Endpoint,
+    Received,
+    claims_of,
+    endpoint_at_work,
+)
+from tests.support.lab import Lab, Started, disclosure, eventually, issuance
 
 pytestmark = pytest.mark.faults
 
@@ -22,46 +30,28 @@ async def test_a_killed_callback_workers_chain_is_finished_by_the_other(
     lab: Lab,
 ) -> None:
     """The endpoint sees the same id and result twice; one live session comes out."""
-    asked, release = asyncio.Event(), asyncio.Event()
-
-    async def script(n: int, _: Received) -> web.StreamResponse:
-        if n == 0:
-            asked.set()
-            await release.wait()
-        return web.json_response(issuance())
-
-    async with endpoint_at_work(script) as endpoint:
-        started = await lab.start(disclosure(f"{endpoint.url}/"))
-        playing = asyncio.create_task(Wallet().run(started.pointer))
-        async with asyncio.timeout(10):
-            await asked.wait()
-        await lab.stack.processes.kill(_worker_of(lab, started))
-        await playing
-        await _play_what_is_live(lab, started)
-        chain = await lab.ended(started.id)
-        await lab.watch.until(started.id, "chain.completed", 2)
-        release.set()
+    async with _while_the_endpoint_answers(lab, only_first=True) as asked:
+        await lab.stack.processes.kill(_worker_of(lab, asked.started))
+        await asked.playing
+        chain = await _finished(lab, asked.started)
+        asked.release.set()
 
     assert chain.state is ChainState.COMPLETED
-    first, second = endpoint.received
+    first, second = asked.endpoint.received
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     assert claims_of(first.body)["disclosed"] == claims_of(second.body)["disclosed"]
-    assert lab.watch.types(started.id).count((2, "session.started")) == 1
-    assert _sessions_started(lab) == 2
 
 
 async def test_a_gateway_killed_between_offer_and_claim_leaves_no_chain_behind(
     lab: Lab,
 ) -> None:
     """The offered row ends detached; one live session is announced and finished."""
-    outcome, row = await _stopped_at_the_offer(lab)
-    started, playing = outcome
-    await lab.stack.processes.kill("gateway")
-    assert row.state is StepState.OFFERED
-
-    await playing
-    await lab.stack.start_gateway()
-    chain = await _finished_on_its_own(lab, started)
+    async with _while_the_endpoint_answers(lab) as asked:
+        await _frozen_at_the_offer(lab, asked)
+        await lab.stack.processes.kill("gateway")
+        await asked.playing
+        await lab.stack.start_gateway()
+        chain = await _finished(lab, asked.started)
     assert chain.state is ChainState.COMPLETED
 
 
@@ -69,14 +59,13 @@ async def test_a_gateway_frozen_between_offer_and_claim_makes_no_second_session(
     lab: Lab,
 ) -> None:
     """After 10 s it goes on where it was, finds the row detached and forwards nothing."""
-    (started, playing), row = await _stopped_at_the_offer(lab)
-    assert row.state is StepState.OFFERED
-    await lab.row(started.id, 2, StepState.LIVE)
-    await _seconds_after(lab, started, 10)
-    lab.stack.processes.signal("gateway", signal.SIGCONT)
-
-    await playing
-    chain = await _finished_on_its_own(lab, started)
+    async with _while_the_endpoint_answers(lab) as asked:
+        await _frozen_at_the_offer(lab, asked)
+        await lab.row(asked.started.id, 2, StepState.LIVE)
+        await _seconds_after(lab, asked.started, 10)
+        lab.stack.processes.signal("gateway", signal.SIGCONT)
+        await asked.playing
+        chain = await _finished(lab, asked.started)
     assert chain.state is ChainState.COMPLETED
 
 
@@ -84,23 +73,12 @@ async def test_a_gateway_killed_before_the_offer_is_noticed_by_the_return(
     lab: Lab,
 ) -> None:
     """The wake-up to its queue comes back, so the session is detached at once."""
-    asked, release = asyncio.Event(), asyncio.Event()
-
-    async def script(_: int, __: Received) -> web.StreamResponse:
-        asked.set()
-        await release.wait()
-        return web.json_response(issuance())
-
-    async with endpoint_at_work(script) as endpoint:
-        started = await lab.start(disclosure(f"{endpoint.url}/"))
-        playing = asyncio.create_task(Wallet().run(started.pointer))
-        async with asyncio.timeout(10):
-            await asked.wait()
+    async with _while_the_endpoint_answers(lab) as asked:
         await lab.stack.processes.kill("gateway")
-        release.set()
-        await playing
+        asked.release.set()
+        await asked.playing
         await lab.stack.start_gateway()
-        chain = await _finished_on_its_own(lab, started)
+        chain = await _finished(lab, asked.started)
     assert chain.state is ChainState.COMPLETED
 
 
@@ -110,15 +88,27 @@ async def test_workers_end_with_0_on_sigterm(lab: Lab) -> None:
         assert await lab.stack.processes.stop(name) == 0, name
 
 
-async def _stopped_at_the_offer(
-    lab: Lab,
-) -> tuple[tuple[Started, asyncio.Task[Outcome]], Step]:
-    """A chain whose gateway is frozen while the row of the next session is offered."""
+@dataclass(frozen=True)
+class _Asked:
+    """A chain whose endpoint has been asked and answers when it is released."""
+
+    started: Started
+    playing: asyncio.Task[Outcome]
+    endpoint: Endpoint
+    release: asyncio.Event
+
+
+@asynccontextmanager
+async def _while_the_endpoint_answers(
+    lab: Lab, *, only_first: bool = False
+) -> AsyncIterator[_Asked]:
+    """A disclosure was shared; the endpoint holds its answer, an issuance, back."""
     asked, release = asyncio.Event(), asyncio.Event()
 
-    async def script(_: int, __: Received) -> web.StreamResponse:
+    async def script(n: int, _: Received) -> web.StreamResponse:
         asked.set()
-        await release.wait()
+        if n == 0 or not only_first:
+            await release.wait()
         return web.json_response(issuance())
 
     async with endpoint_at_work(script) as endpoint:
@@ -126,17 +116,30 @@ async def _stopped_at_the_offer(
         playing = asyncio.create_task(Wallet().run(started.pointer))
         async with asyncio.timeout(10):
             await asked.wait()
-        lab.stack.processes.signal("gateway", signal.SIGSTOP)
-        release.set()
-        row = await lab.row(started.id, 2, StepState.OFFERED)
-    return (started, playing), row
+        yield _Asked(started, playing, endpoint, release)
 
 
-async def _finished_on_its_own(lab: Lab, started: Started) -> Chain:
-    """Plays the one detached session and checks that there was never another."""
+async def _frozen_at_the_offer(lab: Lab, asked: _Asked) -> None:
+    """The gateway is frozen while the row of the next session is offered to it.
+
+    Not before it has nothing to write: SQLite's lock would be frozen along with it.
+    """
+    chain_id = asked.started.id
+    await lab.row(chain_id, 1, StepState.COMPLETED)
+
+    async def look() -> bool | None:
+        return None if await lab.store.waiting(chain_id=chain_id, limit=1) else True
+
+    await eventually(look)
+    lab.stack.processes.signal("gateway", signal.SIGSTOP)
+    asked.release.set()
+    await lab.row(chain_id, 2, StepState.OFFERED)
+
+
+async def _finished(lab: Lab, started: Started) -> Chain:
+    """Plays the second session where it is, and checks that there was never another."""
     await _play_what_is_live(lab, started)
     chain = await lab.ended(started.id)
-    await lab.watch.until(started.id, "chain.completed", 2)
     assert lab.watch.types(started.id).count((2, "session.started")) == 1
     assert _sessions_started(lab) == 2
     return chain

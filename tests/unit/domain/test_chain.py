@@ -20,8 +20,10 @@ from orchestrator.domain.chain import (
     StepState,
     ended,
     over_budget,
+    timeout_of,
 )
 from schemas.events import ChainStarted, Event
+from schemas.irma import JsonObject, session_request_from
 from schemas.messages import End
 from tests.unit.domain.samples import CANCELLED, CHAIN, FIRST, NOW, REPLAYED, SECOND_SLOT
 
@@ -134,3 +136,22 @@ def test_a_chain_has_a_budget(steps: int, age: timedelta, refusal: str | None) -
         wall_time=DEFAULT_WALL_TIME,
     )
     assert found is None if refusal is None else refusal in (found or "")
+
+
+@pytest.mark.parametrize(
+    "asked_s,waits_s",
+    [(None, 0), (0, 0), (-1, 0), (60, 60), (604_800, 604_800), (2**63 - 1, 604_800)],
+)
+def test_no_session_waits_longer_than_a_chain_lives(
+    asked_s: int | None, waits_s: int
+) -> None:
+    """Whatever number an IRMA server would take, time is reckoned with ours."""
+    fields: JsonObject = {
+        "request": {
+            "@context": "https://irma.app/ld/request/disclosure/v2",
+            "disclose": [[["irma-demo.RU.studentCard.studentID"]]],
+        }
+    }
+    if asked_s is not None:
+        fields["timeout"] = asked_s
+    assert timeout_of(session_request_from(fields)) == waits_s

@@ -1,6 +1,6 @@
 """The rules of the hand-over against everything that may go wrong, at random.
 
-`handover_world` holds the chain, its messages and processes; here is chosen what happens
+`model.world` holds the chain, its messages and processes; here is chosen what happens
 next. A run ends by everybody recovering: then the chain has to come to its end.
 """
 

@@ -77,7 +77,6 @@ class Handler:
     begun_at: datetime
     #: The bridge POST that it waits for, until it has an answer.
     bridge: int | None
-    posts: int = 1
     next_token: str | None = None
 
 

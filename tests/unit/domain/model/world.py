@@ -111,7 +111,8 @@ class World(Workers):
             self.check()
             self.clock(reachable=True)
             self.advance(timedelta(seconds=20))
-            if all(row.state.ended for row in self.ledger.rows.values()):
+            ended = all(row.state.ended for row in self.ledger.rows.values())
+            if ended and not self.queue:
                 break
         if self.ledger.chain.generation == 0:
             hold("G1: every chain comes to its end", not self.ledger.open)
