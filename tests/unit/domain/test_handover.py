@@ -153,6 +153,8 @@ def test_a_chain_that_cannot_be_carried_on_expires() -> None:
     assert ruling.chain is not None
     assert ruling.chain.state is ChainState.EXPIRED
     assert [event.type for event in ruling.events] == ["session.expired", "chain.expired"]
+    reason = "the session could not be started within the life of the chain"
+    assert (row.reason, end.reason, ruling.chain.reason) == (reason, reason, reason)
 
 
 @all_but(DETACHED, STARTING)

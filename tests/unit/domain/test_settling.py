@@ -18,6 +18,7 @@ from orchestrator.domain.settling import (
     settle,
     settle_missing,
 )
+from schemas.events import SessionEnded
 from tests.unit.domain.samples import (
     CHAIN,
     CLOSED,
@@ -114,7 +115,7 @@ def test_the_last_session_ends_the_chain(
     row, slot = ruling.steps
     assert ruling.outcome is Settled.STORED
     assert (row.state, row.final_status, row.check_at) == (state, report.status, None)
-    assert row.sealed_result == report.sealed_result
+    assert (row.sealed_result, row.announced) == (report.sealed_result, True)
     assert (slot.slot, slot.state) == (SECOND_SLOT.following, StepState.END)
     assert ruling.chain is not None
     assert (ruling.chain.state, ruling.chain.ended_at) == (end, NOW)
@@ -128,6 +129,21 @@ def test_events_of_an_end_are_caused_by_each_other() -> None:
     session, chain = settled(LAST, VALID).events
     assert session.causationid == SECOND_SLOT.event_id("session.started")
     assert chain.causationid == session.id == SECOND_SLOT.event_id("session.finished")
+
+
+@pytest.mark.parametrize(
+    "report,proof_status",
+    [(VALID, "VALID"), (INVALID, None), (CANCELLED, None), (TIMEOUT, None)],
+)
+def test_a_sessions_end_says_what_its_backend_said(
+    report: Report, proof_status: str | None
+) -> None:
+    """Its status as it is, and that it was proved if it was."""
+    ruling = settled(LAST, report)
+    ended = ruling.events[0]
+    assert isinstance(ended, SessionEnded)
+    assert (ended.data.status, ended.data.proof_status) == (report.status, proof_status)
+    assert ended.data.reason == ruling.steps[0].reason
 
 
 def test_a_proved_session_with_a_next_one_ends_nothing() -> None:
@@ -162,6 +178,7 @@ def test_what_is_proved_counts_from_any_session(row: Step) -> None:
     ruling = settled(replace(row, chained=False), report)
     final = ruling.steps[0]
     assert ruling.outcome is Settled.STORED
+    assert final.announced
     assert (final.token_hash, final.sealed_token) == ("other", "sealed other")
     assert (final.lease_owner, final.lease_until) == (None, None)
     assert ruling.chain is not None
@@ -274,6 +291,7 @@ def test_a_completed_session_whose_update_was_lost_ends_as_it_is_stored(
     (row,) = ruling.steps
     assert (row.state, row.final_status, row.check_at) == (state, report.status, None)
     assert row.sealed_result == COMPLETED.sealed_result
+    assert row.reason == settled(LAST, report).steps[0].reason
     assert ruling.chain is None
     assert told(ruling) == [f"session.{state.value}"]
 
@@ -310,7 +328,13 @@ def test_who_expires_says_so() -> None:
     ruling = missed(LIVE)
     row, slot = ruling.steps
     reason = "the session is unknown to its backend"
-    assert (row.state, row.final_status) == (StepState.EXPIRED, "TIMEOUT")
+    assert row == replace(
+        LIVE,
+        state=StepState.EXPIRED,
+        check_at=None,
+        final_status="TIMEOUT",
+        reason=reason,
+    )
     assert (slot.slot, slot.state) == (SECOND_SLOT.following, StepState.END)
     assert ruling.chain == replace(
         CHAIN, state=ChainState.EXPIRED, ended_at=NOW, reason=reason
