@@ -165,7 +165,8 @@ class ClockWorker:
             forwarded_at=step.forwarded_at,
             lives_until=lookup.lives_until(step, self.session_lifetime),
         )
-        if verdict is Forwarded.LOST and await self._is_told_of(slot):
+        unknown = found.status is None
+        if unknown and verdict is Forwarded.LOST and await self._is_told_of(slot):
             verdict = Forwarded.WAIT
         _log.info("clock.forwarded", verdict=verdict.name)
         await self._judged(slot, verdict, found)

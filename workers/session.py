@@ -165,7 +165,7 @@ class SessionWorker:
     async def _note(self, slot: Slot, work: NoteWork) -> None:
         """A proved result was taken in while the store was away (rule H4)."""
         token = self.sealer.open_model(NoteSecrets, work.sealed, bound_to=work.id).token
-        _, messages = await self.rulings.by_message(
+        await self.rulings.by_outbox(
             slot,
             lambda view: claiming.take_in(
                 view,
@@ -174,7 +174,6 @@ class SessionWorker:
                 sealed_token=self.rows.seal_token(slot, token),
             ),
         )
-        await self.publisher.publish(*messages)
 
     async def _wake(self, slot: Slot, work: NextWork | EndWork, wake: Wake) -> None:
         """Tell the gateway that waits; an offer nobody waits for is detached."""

@@ -101,13 +101,27 @@ async def test_a_session_that_cannot_be_started_expires_with_its_chain(
 async def test_a_session_that_a_message_may_tell_of_is_not_lost(
     workshop: Workshop,
 ) -> None:
-    """A state that waits may hold its token: it is judged first (H2)."""
+    """Where its predecessor is unknown, a state that waits may hold its token (H2)."""
     begun = await forwarded(workshop)
     slot = begun.slot.following
     await workshop.report(slot, result_of(SECOND, "CANCELLED", None))
+    workshop.backend.results.pop(begun.token, None)
+    workshop.clock.advance(61)
+    await workshop.clock_worker()._check(await workshop.row(slot))
+    await workshop.settled()
+    assert (await workshop.row(slot)).state is StepState.FORWARDED
+
+
+async def test_what_is_stored_counts_more_than_a_message_that_waits(
+    workshop: Workshop,
+) -> None:
+    """A predecessor that is stored CANCELLED has no successor: an orphan tells (H1)."""
+    begun = await forwarded(workshop)
+    slot = begun.slot.following
+    await workshop.report(slot, result_of(SECOND, "TIMEOUT", None))
     workshop.clock.advance(0.3)
     cancelled = result_of(begun.token, "CANCELLED", None)
-    assert await looked_up(workshop, begun, cancelled, 0) is StepState.FORWARDED
+    assert await looked_up(workshop, begun, cancelled, 0) is StepState.DETACHED
 
 
 async def test_a_start_whose_worker_died_is_asked_for_again(workshop: Workshop) -> None:
