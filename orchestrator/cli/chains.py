@@ -32,6 +32,9 @@ from schemas.irma import (
     parse_session_package,
 )
 
+#: Somebody is looking: say soon that there is no broker.
+TAIL_PATIENCE_S = 3.0
+
 #: What turns a session pointer into a link that opens the app.
 UNIVERSAL_LINK = "https://open.yivi.app/-/session#"
 
@@ -71,8 +74,8 @@ async def _posted(
         ):
             answer = await response.read()
             status, chain_id = response.status, response.headers.get("Chain-Id", "")
-    except aiohttp.ClientError as error:
-        msg = f"no gateway answers at {settings.public_url} ({type(error).__name__})"
+    except aiohttp.ClientError:
+        msg = f"no gateway answers at {settings.public_url}: is `chainctl up` running?"
         raise OrchestratorError(msg) from None
     if status != 200:  # noqa: PLR2004 - OK
         raise OrchestratorError(_refusal(status, answer))
@@ -118,9 +121,9 @@ async def list_chains(
         print(json.dumps([_chain_json(row) for row in rows]))
         return
     table = Table(box=None, header_style="dim")
-    table.add_column("chain", no_wrap=True)
-    for name in ("started", "state", "steps", "took", "requestor", "reason"):
-        table.add_column(name, overflow="fold")
+    for name in ("chain", "started", "state", "steps", "took"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("requestor", overflow="fold")
     for row in rows:
         chain = row.chain
         table.add_row(
@@ -129,9 +132,11 @@ async def list_chains(
             chain.state,
             str(row.steps),
             _took(chain),
-            chain.requestor,
-            Text(plain(chain.reason or "")),
+            Text(", ".join(filter(None, (chain.requestor, plain(chain.reason or ""))))),
         )
+    if not rows:
+        print("no such chains yet; `chainctl start` starts one")
+        return
     Console().print(table)
 
 
@@ -235,7 +240,7 @@ async def tail_events(settings: Settings, pattern: str, *, as_json: bool) -> Non
     """Print events as they are published."""
     url = settings.broker_url.get_secret_value()
     async with (
-        await connect(url, "chainctl tail") as connection,
+        await connect(url, "chainctl tail", patience_s=TAIL_PATIENCE_S) as connection,
         subscribe(connection, pattern) as bodies,
     ):
         async for body in bodies:

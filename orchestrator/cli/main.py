@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from orchestrator.domain.chain import ChainState
 from orchestrator.domain.errors import NotConfigured, OrchestratorError
 
 if TYPE_CHECKING:
@@ -133,7 +134,9 @@ def start(
 def list_(
     config: Config = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 20,
-    state: Annotated[str | None, typer.Option(help="running, completed, …")] = None,
+    state: Annotated[
+        ChainState | None, typer.Option(help="Only chains in this state.")
+    ] = None,
     requestor: Annotated[str | None, typer.Option(help="Only this requestor's.")] = None,
     as_json: Json = False,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -93,7 +94,7 @@ async def until_signal(work: Coroutine[object, object, int], *, interrupted: int
             print("\nstopped")
             return interrupted
         except (BrokerError, ManagementError, ProcessError, OrchestratorError) as error:
-            print(f"chainctl: {error}")
+            print(f"chainctl: {error}", file=sys.stderr)
             return 1
 
 

@@ -100,7 +100,8 @@ def _words(event: Event) -> list[str]:  # noqa: PLR0911 - one for each kind of e
         case ChainStarted(data=data):
             return [data.backend]
         case ChainEnded(data=data):
-            return [f"{data.steps} steps in {data.duration_s:.2f} s", data.reason or ""]
+            steps = f"{data.steps} step{'' if data.steps == 1 else 's'}"
+            return [f"{steps} in {data.duration_s:.2f} s", data.reason or ""]
         case SessionRequested(data=data):
             return [data.session_type, _flow(in_flow=data.in_flow), *data.attributes]
         case SessionStarted(data=data):

@@ -200,6 +200,11 @@ async def given_broker(url: str, management_url: str | None) -> Broker:
         ManagementError: it cannot be managed.
     """
     amqp = URL(url)
+    if amqp.scheme not in {"amqp", "amqps"} or not amqp.host:
+        raise BrokerError(
+            "RABBITMQ_URL: expected amqp://USER:PASSWORD@HOST:PORT/ (or amqps://);"
+            " correct it, or unset it for a private node"
+        )
     user, password = amqp.user or "guest", amqp.password or "guest"
     manager = URL(management_url or f"http://{amqp.host}:{MANAGEMENT_PORT}")
     management = Management(

@@ -53,4 +53,4 @@ async def test_a_fault_is_said_and_is_a_failure(
         raise error
 
     assert await until_signal(work(), interrupted=0) == 1
-    assert capsys.readouterr().out == "chainctl: why\n"
+    assert capsys.readouterr().err == "chainctl: why\n"
