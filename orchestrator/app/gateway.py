@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from socket import socket
+from typing import Final
 
 import uvicorn
 
 from orchestrator.app.tools import (
-    DRAIN_S,
     Tools,
     jwt_key,
     make_preparer,
@@ -30,6 +30,10 @@ from orchestrator.settings import Settings
 from orchestrator.telemetry import bind_chain
 from orchestrator.work import slot_of
 from schemas.messages import WakeUp
+
+#: After SIGTERM requests have this long: a bridge POST takes 4 s at most, an upload 10 s.
+#: Wake-ups that nobody waited for and the background come after them (G9: 25 s in all).
+REQUESTS_DRAIN_S: Final = 15
 
 
 async def run_gateway(settings: Settings) -> None:
@@ -54,7 +58,7 @@ async def run_gateway(settings: Settings) -> None:
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                timeout_graceful_shutdown=int(DRAIN_S),
+                timeout_graceful_shutdown=REQUESTS_DRAIN_S,
             )
             await _Server(config, settings.notify_socket).serve()
 

@@ -30,9 +30,9 @@ from orchestrator.settings import Settings
 from orchestrator.store import check_schema, open_store
 from orchestrator.work import WorkMaker
 
-#: After SIGTERM a process has this long for what is in hand, and then for what goes on in
-#: the background: 25 s in all (G9).
-DRAIN_S: Final = 15.0
+#: After SIGTERM a process has 25 s in all (G9). A worker's share lets every attempt in
+#: hand end by itself, as none is longer than 20 s; then comes what is in the background.
+DRAIN_S: Final = 20.0
 BACKGROUND_DRAIN_S: Final = 5.0
 
 

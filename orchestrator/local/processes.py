@@ -125,7 +125,7 @@ class Processes:
             child = await self._spawn(name, argv, {**BASE_ENV, **(env or {}), **said})
             try:
                 await _until_ready(child, ready or notify.ready, ready_timeout_s)
-            except BaseException:
+            except BaseException:  # cancelled, too: nothing half-started is left behind
                 await self._killed(child)
                 raise
         child.is_watched = True
