@@ -237,8 +237,18 @@ class Store(Protocol):
 
     async def begin_chain(
         self, chain: Chain, step: Step, outbox: Sequence[Message]
-    ) -> None:
-        """Write a new chain with its first step and its events."""
+    ) -> Chain | None:
+        """Write a new chain with its first step and its events.
+
+        Returns the chain that the same idempotency key has begun in the 24 hours before;
+        then nothing is written.
+        """
+
+    async def begun(self, idempotency: str, now: datetime) -> Chain | None:
+        """The chain that this idempotency key has begun in the last 24 hours."""
+
+    async def purge(self, ended_before: datetime, *, limit: int) -> int:
+        """Delete the secrets of chains that ended before; returns how many chains."""
 
     async def decide(self, slot: Slot, rule: Callable[[View], tuple[T, Changes]]) -> T:
         """Let a pure rule see and change the rows around one slot.

@@ -9,6 +9,7 @@ from typing import Final
 
 import uvicorn
 
+from orchestrator.app.credentials import key_text
 from orchestrator.app.tools import (
     Tools,
     jwt_key,
@@ -131,7 +132,8 @@ def make_authenticator(settings: Settings) -> Authenticator:
     """Knows who is asking."""
     keys = settings.requestor_keys()
     tokens = {
-        keys[name]: configured.key.get_secret_value()
+        keys[name]: key_text(configured, whose=f"requestors.{name}") or ""
         for name, configured in settings.requestors.items()
+        if configured.auth_method == "token"
     }
     return Authenticator(tokens=tokens, no_auth=settings.no_auth)

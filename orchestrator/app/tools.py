@@ -10,9 +10,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from pydantic import SecretStr
 from ulid import ULID
 
+from orchestrator.app.credentials import key_text
 from orchestrator.backends.irma import IrmaBackend
 from orchestrator.background import Background
 from orchestrator.broker import topology
@@ -97,7 +97,7 @@ def open_backend(settings: Settings) -> AbstractAsyncContextManager[Backend]:
     server = settings.irma_server
     return IrmaBackend.open(
         server.url,
-        key=_text(server.key),
+        key=key_text(server, whose="irma_server"),
         require_signed=server.require_signed,
     )
 
@@ -148,10 +148,6 @@ def make_requestors(settings: Settings) -> Requestors:
         ),
         default_host=urlsplit(settings.irma_server.url).netloc,
     )
-
-
-def _text(secret: SecretStr | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()
 
 
 def session_lifetime(settings: Settings) -> timedelta:

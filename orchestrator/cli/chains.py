@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.app.credentials import key_text
 from orchestrator.app.tools import make_sealer
 from orchestrator.broker.connection import connect
 from orchestrator.broker.subscribe import subscribe
@@ -90,7 +91,11 @@ def _credentials(settings: Settings, requestor: str | None) -> dict[str, str]:
     if name not in settings.requestors:
         msg = f"requestor {name}: not configured; there are: {', '.join(names)}"
         raise NotConfigured(msg)
-    return {"Authorization": settings.requestors[name].key.get_secret_value()}
+    entry = settings.requestors[name]
+    if entry.auth_method != "token":
+        msg = f"requestor {name}: only one with auth_method token can start from here"
+        raise NotConfigured(msg)
+    return {"Authorization": key_text(entry, whose=f"requestors.{name}") or ""}
 
 
 def _refusal(status: int, answer: bytes) -> str:

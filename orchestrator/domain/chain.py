@@ -18,6 +18,9 @@ from schemas.messages import End
 DEFAULT_STEPS_MAX: Final = 20
 DEFAULT_WALL_TIME: Final = timedelta(days=7)
 
+#: For how long the same `Idempotency-Key` means the same chain.
+IDEMPOTENCY: Final = timedelta(hours=24)
+
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Slot:
@@ -92,7 +95,10 @@ _ENDED: Final = frozenset(
 class Chain:
     """One chain's row.
 
-    `idempotency` and page tokens join it with the features that need them.
+    Attributes:
+        idempotency: keyed hash of the requestor's `Idempotency-Key`, if it gave one.
+        body_hash: keyed hash of the request that came with that key.
+        purged_at: when its results and other secrets were deleted.
     """
 
     id: str
@@ -103,6 +109,9 @@ class Chain:
     created_at: datetime
     ended_at: datetime | None = None
     reason: str | None = None
+    idempotency: str | None = None
+    body_hash: str | None = None
+    purged_at: datetime | None = None
 
     def takes(self, slot: Slot) -> bool:
         """Rule H9: whether a change to this slot may still have an effect."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, func, select, tuple_, update
 
-from orchestrator.domain.chain import Chain, Slot, Step, StepState, View
+from orchestrator.domain.chain import IDEMPOTENCY, Chain, Slot, Step, StepState, View
 from orchestrator.domain.errors import UnknownChain
 from orchestrator.ports import ChainRow, Clock
 from orchestrator.store.rows import (
@@ -22,7 +22,7 @@ from orchestrator.store.rows import (
     step_values,
 )
 from orchestrator.store.tables import chains, steps
-from orchestrator.store.upsert import add_or_replace
+from orchestrator.store.upsert import add_or_keep, add_or_replace
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -55,6 +55,27 @@ _LOCKED_PAIR: Final = (
     .with_for_update()
 )
 _REPLACE_CHAIN: Final = update(chains).where(chains.c.id == bindparam("chain_id"))
+_ADD_CHAIN: Final = add_or_keep(chains, ("idempotency",))
+BEGUN: Final = select(chains).where(
+    chains.c.idempotency == bindparam("idempotency"),
+    chains.c.created_at > bindparam("since"),
+)
+_FORGET_KEY: Final = (
+    update(chains)
+    .where(
+        chains.c.idempotency == bindparam("key"),
+        chains.c.created_at <= bindparam("since"),
+    )
+    .values(idempotency=None)
+)
+_PURGEABLE: Final = (
+    select(chains.c.id)
+    .where(chains.c.ended_at < bindparam("before"), chains.c.purged_at.is_(None))
+    .order_by(chains.c.ended_at)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
+)
+_SECRETS: Final = [column.name for column in steps.c if column.name.startswith("sealed_")]
 _PUT_STEP: Final = add_or_replace(steps, _KEY)
 
 _DUE: Final = (
@@ -90,9 +111,33 @@ def look(connection: Connection, slot: Slot, now: Clock) -> View:
     )
 
 
-def add_chain(connection: Connection, chain: Chain) -> None:
-    """Write a chain that was not there."""
-    connection.execute(chains.insert(), chain_values(chain))
+def add_chain(connection: Connection, chain: Chain) -> Chain | None:
+    """Write a chain that was not there, unless its idempotency key has begun one.
+
+    Of two requests at once the later one waits for the other's row and then finds it.
+    """
+    values = chain_values(chain)
+    if chain.idempotency is None:
+        connection.execute(chains.insert(), values)
+        return None
+    since = chain.created_at - IDEMPOTENCY
+    connection.execute(_FORGET_KEY, {"key": chain.idempotency, "since": since})
+    if connection.execute(_ADD_CHAIN[connection.dialect.name], values).rowcount == 1:
+        return None
+    parameters = {"idempotency": chain.idempotency, "since": since}
+    return chain_of(connection.execute(BEGUN, parameters).mappings().one())
+
+
+def purge(connection: Connection, before: datetime, now: datetime, limit: int) -> int:
+    """Delete the secrets of chains that have ended before; what happened stays."""
+    found = connection.execute(_PURGEABLE, {"before": before, "limit": limit})
+    ids = list(found.scalars())
+    if ids:
+        empty = dict.fromkeys(_SECRETS)
+        connection.execute(update(steps).where(steps.c.chain_id.in_(ids)).values(**empty))
+        mine = update(chains).where(chains.c.id.in_(ids))
+        connection.execute(mine.values(purged_at=now, body_hash=None))
+    return len(ids)
 
 
 def replace_chain(connection: Connection, chain: Chain) -> None:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from orchestrator.domain.chain import Chain, Slot, Step, View
+from orchestrator.domain.chain import IDEMPOTENCY, Chain, Slot, Step, View
 from orchestrator.ports import (
     ChainRow,
     Changes,
@@ -57,17 +57,33 @@ class SqlStore:
 
     async def begin_chain(
         self, chain: Chain, step: Step, outbox: Sequence[Message]
-    ) -> None:
-        """Write a new chain with its first step and its events."""
+    ) -> Chain | None:
+        """Write a new chain, unless its idempotency key has begun one."""
 
-        def act(connection: Connection) -> None:
-            chains.add_chain(connection, chain)
-            chains.put_steps(connection, [step])
-            now = self._now()
-            rows = [outbox_row(message, chain.id, now) for message in outbox]
-            waiting.put(connection, rows)
+        def act(connection: Connection) -> Chain | None:
+            begun = chains.add_chain(connection, chain)
+            if begun is None:
+                chains.put_steps(connection, [step])
+                now = self._now()
+                rows = [outbox_row(message, chain.id, now) for message in outbox]
+                waiting.put(connection, rows)
+            return begun
 
-        await self._database.write(act)
+        return await self._database.write(act)
+
+    async def begun(self, idempotency: str, now: datetime) -> Chain | None:
+        """The chain that this idempotency key has begun in the last 24 hours."""
+        since = now - IDEMPOTENCY
+        rows = await self._database.read(
+            chains.BEGUN, idempotency=idempotency, since=since
+        )
+        return chain_of(rows[0]) if rows else None
+
+    async def purge(self, ended_before: datetime, *, limit: int) -> int:
+        """Delete the secrets of chains that ended before; returns how many chains."""
+        return await self._database.write(
+            lambda connection: chains.purge(connection, ended_before, self._now(), limit)
+        )
 
     async def decide(self, slot: Slot, rule: Callable[[View], tuple[T, Changes]]) -> T:
         """Let a pure rule see and change the rows around one slot."""

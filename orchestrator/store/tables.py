@@ -77,7 +77,11 @@ chains: Final = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
     Column("reason", Text),
+    Column("idempotency", String),
+    Column("body_hash", String),
+    Column("purged_at", UtcDateTime),
     Index(None, "created_at", "id"),
+    Index(None, "idempotency", unique=True),
 )
 
 steps: Final = Table(
@@ -154,6 +158,7 @@ def _partial(column: Column[object], where: ColumnElement[bool]) -> None:
     Index(None, column, postgresql_where=where, sqlite_where=where)
 
 
+_partial(chains.c.ended_at, chains.c.purged_at.is_(None))
 _partial(steps.c.check_at, steps.c.check_at.is_not(None))
 _partial(steps.c.token_hash, steps.c.token_hash.is_not(None))
 _partial(waiting.c.chain_id, waiting.c.chain_id.is_not(None))

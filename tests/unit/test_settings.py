@@ -126,7 +126,9 @@ def test_the_environment_can_say_it_all(monkeypatch: pytest.MonkeyPatch) -> None
     for name, value in LEAST.items():
         text = value if isinstance(value, str) else json.dumps(value)
         monkeypatch.setenv(f"{PREFIX}{name.upper()}", text)
-    assert load().requestors["acme"].key.get_secret_value() == "SECRET"
+    key = load().requestors["acme"].key
+    assert key is not None
+    assert key.get_secret_value() == "SECRET"
 
 
 def test_the_file_may_be_named_by_the_environment(

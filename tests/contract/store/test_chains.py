@@ -56,7 +56,15 @@ async def test_begin_chain_refuses_a_chain_that_is_there(store: Store) -> None:
 
 async def test_every_field_comes_back_as_it_was(store: Store) -> None:
     """Chain and step keep all they hold, times to the microsecond and in UTC."""
-    chain = replace(a_chain(), state=ChainState.FAILED, ended_at=NOW, reason="wörds")
+    chain = replace(
+        a_chain(),
+        state=ChainState.FAILED,
+        ended_at=NOW,
+        reason="wörds",
+        idempotency="i",
+        body_hash="b",
+        purged_at=NOW,
+    )
     step = replace(
         a_step(check_at=NOW + LEASE, token_hash="t"),
         session_type="disclosing",

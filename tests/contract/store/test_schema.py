@@ -118,9 +118,9 @@ async def test_a_failed_upgrade_leaves_nothing_behind(
     """All revisions or none: the next attempt starts where this one did."""
     broken = tmp_path / "100% broken"
     shutil.copytree(schema._MIGRATIONS, broken)
-    (broken / "versions" / "r0002_broken.py").write_text(
+    (broken / "versions" / "r9999_broken.py").write_text(
         "revision = 'broken'\n"
-        "down_revision = '0001'\n"
+        f"down_revision = '{revisions.REVISIONS[-1]}'\n"
         "def upgrade():\n"
         "    raise ZeroDivisionError\n"
     )

@@ -1,0 +1,139 @@
+"""The sections of the configuration, each with its defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from orchestrator.sealing import read_key
+from orchestrator.settings.values import Attributes, Credentials, Key, Seconds
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class IrmaServer(_Section):
+    """The IRMA server behind us; we are one of its requestors.
+
+    Without a key it has to run with `no_auth`. `requestor` is our name there, which
+    signed requests name as their issuer.
+    """
+
+    url: str = Field(pattern=r"^https?://")
+    auth_method: Literal["token", "hmac", "publickey"] = "token"
+    key: SecretStr | None = None
+    key_file: Path | None = None
+    requestor: str = Field(default="orchestrator", min_length=1)
+    max_session_lifetime_s: Seconds = 900.0
+    require_signed: bool | None = None
+    #: What the start-up check asks for in the session that it cancels at once.
+    check_attribute: Attributes = "pbdf.sidn-pbdf.email.email"
+
+    @model_validator(mode="after")
+    def _keys(self) -> Self:
+        if self.key is not None and self.key_file is not None:
+            raise ValueError("give key or key_file, not both")
+        if self.auth_method != "token" and self.key is None and self.key_file is None:
+            raise ValueError(f"key or key_file: missing for {self.auth_method}")
+        return self
+
+
+class Requestor(_Section):
+    """One integrator, with the IRMA server's own option names.
+
+    `key` is the token itself, the secret in base64 (`hmac`) or a public key in PEM.
+    """
+
+    auth_method: Literal["token", "hmac", "publickey"] = "token"
+    key: SecretStr | None = None
+    key_file: Path | None = None
+    disclose_perms: tuple[Attributes, ...] = ()
+    sign_perms: tuple[Attributes, ...] = ()
+    issue_perms: tuple[Credentials, ...] = ()
+    revoke_perms: tuple[Credentials, ...] = ()
+    host_perms: tuple[str, ...] = ()
+    #: Routing keys, broker user and queues are named by this (DESIGN §2).
+    routing_key: str | None = None
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if (self.key is None) == (self.key_file is None):
+            raise ValueError("key: give it or key_file, one of the two")
+        return self
+
+
+class Sealing(_Section):
+    """The keys of the one envelope for secrets; `chainctl keys new` makes one."""
+
+    key: Key
+    key_id: str = Field(default="k1", pattern=r"^[A-Za-z0-9]{1,16}$")
+    hash_key: Key
+
+    @field_validator("hash_key")
+    @classmethod
+    def _another(cls, hash_key: SecretStr, info: ValidationInfo) -> SecretStr:
+        key = info.data.get("key")
+        texts = [one.get_secret_value() for one in (key, hash_key) if one is not None]
+        if key is not None and len({read_key(text) for text in texts}) == 1:
+            msg = "must be another key than sealing.key"
+            raise ValueError(msg)
+        return hash_key
+
+
+class Listen(_Section):
+    """Where the gateway listens."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8088
+
+
+class Retry(_Section):
+    """The two retry clocks of DESIGN §4."""
+
+    live_delays_s: tuple[Seconds, ...] = (0.25, 0.5, 1.0)
+    background_delays_s: tuple[Seconds, ...] = (
+        5.0,
+        30.0,
+        120.0,
+        600.0,
+        1_800.0,
+        7_200.0,
+        18_000.0,
+        36_000.0,
+    )
+    jitter: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    retry_after_max_s: Seconds = 3_600.0
+
+
+class Callbacks(_Section):
+    """Limits of one POST."""
+
+    timeout_s: Seconds = 20.0
+    connect_timeout_s: Seconds = 5.0
+    answer_bytes_max: Annotated[int, Field(ge=1024)] = 1024 * 1024
+    concurrency: Annotated[int, Field(ge=1, le=2000)] = 64
+
+
+class ChainBudget(_Section):
+    """How long a chain may become."""
+
+    steps_max: Annotated[int, Field(ge=1, le=1000)] = 20
+    wall_time_s: Seconds = 7 * 24 * 3600.0
+
+
+class Logs(_Section):
+    """How the processes log."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"

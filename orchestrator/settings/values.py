@@ -1,0 +1,67 @@
+"""Single values of the configuration: what each has to look like."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from orchestrator.domain.errors import NotConfigured
+from orchestrator.domain.permissions import Permissions
+from orchestrator.sealing import read_key
+
+_DATABASE: Final = re.compile(
+    r"sqlite(\+\w+)?:///(?!:memory:)[^?]+.*|postgresql(\+\w+)?://.+"
+)
+
+
+def _broker_url(url: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(url.get_secret_value())
+        named = parts.scheme in {"amqp", "amqps"} and bool(parts.hostname)
+        complete = named and parts.port != 0
+    except ValueError:  # its text repeats what stands in the port's place
+        complete = False
+    if not complete:
+        msg = "must look like amqp://USER:PASSWORD@HOST:5672/VHOST (or amqps://)"
+        raise ValueError(msg)
+    return url
+
+
+def _database_url(url: SecretStr) -> SecretStr:
+    if not _DATABASE.fullmatch(url.get_secret_value()):
+        msg = "must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
+        raise ValueError(msg)
+    return url
+
+
+def _key(text: SecretStr) -> SecretStr:
+    try:
+        read_key(text.get_secret_value())
+    except NotConfigured as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+def _pattern(entry: str, *, list_name: str) -> str:
+    """An entry of a permission list that can match something."""
+    try:
+        Permissions(**{list_name: (entry,)})
+    except NotConfigured as error:
+        _, _, reason = str(error).rpartition(f"{list_name}: ")
+        raise ValueError(reason) from None
+    return entry
+
+
+Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600)]
+BrokerUrl = Annotated[SecretStr, AfterValidator(_broker_url)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
+Key = Annotated[SecretStr, AfterValidator(_key)]
+Attributes = Annotated[str, AfterValidator(partial(_pattern, list_name="disclose_perms"))]
+Credentials = Annotated[str, AfterValidator(partial(_pattern, list_name="issue_perms"))]
+
+#: A static session is named in its URL (reference irma.md §7.9).
+StaticName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
