@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from socket import socket
 from typing import Final
 
@@ -21,7 +22,7 @@ from orchestrator.app.tools import (
 from orchestrator.broker.connection import connect
 from orchestrator.broker.replies import ReplyQueue
 from orchestrator.callbacks import open_signer
-from orchestrator.gateway import Desk, create_app
+from orchestrator.gateway import Desk, Options, create_app
 from orchestrator.gateway.authentication import Authenticator
 from orchestrator.gateway.bridge import detach
 from orchestrator.gateway.intake import ResultIntake
@@ -123,8 +124,20 @@ def _desk(tools: Tools, replies: ReplyQueue, backend: Backend, signer: Signer) -
         requestors=make_requestors(settings),
         authenticator=make_authenticator(settings),
         clock=utc_now,
+        options=make_options(settings),
+    )
+
+
+def make_options(settings: Settings) -> Options:
+    """What is configured of the gateway's behaviour."""
+    return Options(
+        public_url=settings.public_url.rstrip("/"),
         unsigned_allowed=settings.allow_unsigned_callbacks,
         bridge_budget_s=settings.bridge_budget_s,
+        results_kept=timedelta(seconds=settings.results_kept_s),
+        sse=settings.sse,
+        augment_client_return_url=settings.augment_client_return_url,
+        augment_chain_page=settings.augment_chain_page,
     )
 
 

@@ -4,6 +4,6 @@ Uses ports only; `orchestrator.app` hands it the adapters.
 """
 
 from orchestrator.gateway.application import create_app
-from orchestrator.gateway.desk import Desk
+from orchestrator.gateway.desk import Desk, Options
 
-__all__ = ["Desk", "create_app"]
+__all__ = ["Desk", "Options", "create_app"]

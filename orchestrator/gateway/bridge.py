@@ -95,10 +95,10 @@ class Bridge:
         self._desk = desk
         self._capability = capability
         self._slot = slot
-        self._deadline = desk.clock() + timedelta(seconds=desk.bridge_budget_s)
+        self._deadline = desk.clock() + timedelta(seconds=desk.options.bridge_budget_s)
         # Our own waiting goes by a clock that nobody sets.
         self._loop = asyncio.get_running_loop()
-        self._ends = self._loop.time() + desk.bridge_budget_s
+        self._ends = self._loop.time() + desk.options.bridge_budget_s
 
     async def answer(self, result: SessionResult) -> Response:
         """Publish the completion, mark the row, wait for what follows."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
 
 from orchestrator.background import Background
 from orchestrator.domain.requestors import Requestors
@@ -14,16 +16,37 @@ from orchestrator.rows import RowSecrets
 from orchestrator.rulings import Rulings
 from orchestrator.sealing import Sealer
 from orchestrator.work import WorkMaker
+from schemas.irma import SessionRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What is configured of the gateway's behaviour.
+
+    Attributes:
+        public_url: where the gateway is reached, without a slash at its end.
+        unsigned_allowed: whether results may be POSTed without a JWT key.
+        bridge_budget_s: how long the bridge may keep the app waiting.
+        results_kept: for how long after its end a chain is told of.
+        sse: whether requestors may follow sessions by server-sent events.
+        augment_client_return_url: whether `augmentReturnUrl` is admitted.
+        augment_chain_page: whether the app returns to the chain page.
+        static_sessions: the requests that printed QRs start, by name.
+    """
+
+    public_url: str
+    unsigned_allowed: bool = False
+    bridge_budget_s: float = 3.5
+    results_kept: timedelta = timedelta(days=7)
+    sse: bool = False
+    augment_client_return_url: bool = False
+    augment_chain_page: bool = False
+    static_sessions: Mapping[str, SessionRequest] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Desk:
-    """The gateway's tools and limits.
-
-    Attributes:
-        unsigned_allowed: whether results may be POSTed without a JWT key.
-        bridge_budget_s: how long the bridge may keep the app waiting.
-    """
+    """The gateway's tools and options."""
 
     store: Store
     publisher: Publisher
@@ -40,6 +63,5 @@ class Desk:
     requestors: Requestors
     authenticator: Authenticator
     clock: Clock
-    unsigned_allowed: bool
-    bridge_budget_s: float
+    options: Options
     backend_name: str = "irma"

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from orchestrator.background import Background
 from orchestrator.domain.claiming import Budget
 from orchestrator.domain.delivery import RetryPolicy
-from orchestrator.gateway import Desk, create_app
+from orchestrator.gateway import Desk, Options, create_app
 from orchestrator.gateway.authentication import Authenticator
 from orchestrator.gateway.intake import ResultIntake
 from orchestrator.ports import Store
@@ -132,13 +132,7 @@ class Parts:
             confirm_budget_s=0.02,
         )
 
-    def desk(
-        self,
-        *,
-        no_auth: bool = False,
-        unsigned_allowed: bool = False,
-        bridge_budget_s: float = 3.5,
-    ) -> Desk:
+    def desk(self, *, no_auth: bool = False, options: Options | None = None) -> Desk:
         """All that the gateway's routes work with."""
         return Desk(
             store=self.store,
@@ -156,8 +150,7 @@ class Parts:
             requestors=requestors(),
             authenticator=Authenticator(tokens={"acme": SECRET}, no_auth=no_auth),
             clock=self.clock,
-            unsigned_allowed=unsigned_allowed,
-            bridge_budget_s=bridge_budget_s,
+            options=options or Options(public_url=PUBLIC_URL),
         )
 
     @property
@@ -165,21 +158,9 @@ class Parts:
         """The gateway as it is in production."""
         return self.shared.at(self.desk())
 
-    def app(
-        self,
-        *,
-        no_auth: bool = False,
-        unsigned_allowed: bool = False,
-        bridge_budget_s: float = 3.5,
-    ) -> FastAPI:
+    def app(self, options: Options | None = None, *, no_auth: bool = False) -> FastAPI:
         """A gateway that is configured otherwise."""
-        return create_app(
-            self.desk(
-                no_auth=no_auth,
-                unsigned_allowed=unsigned_allowed,
-                bridge_budget_s=bridge_budget_s,
-            )
-        )
+        return create_app(self.desk(no_auth=no_auth, options=options))
 
     def starter(self, owner: str = "one") -> Starter:
         """Starts detached sessions."""

@@ -8,13 +8,14 @@ from collections.abc import Callable
 import pytest
 
 from orchestrator.domain.chain import Slot, StepState, View
+from orchestrator.gateway import Options
 from orchestrator.ports import Changes
 from schemas.messages import (
     NoteSecrets,
     NoteWork,
     WakeUp,
 )
-from tests.support.samples import issuance, result_of, wire
+from tests.support.samples import PUBLIC_URL, issuance, result_of, wire
 from tests.support.workshop import Workshop
 from tests.unit.conftest import LoseStore
 from tests.unit.gateway.bridging import (
@@ -73,7 +74,7 @@ async def test_a_slow_store_does_not_hold_the_app(
         return await decide(slot, rule)
 
     monkeypatch.setattr(workshop.store, "decide", slowly)
-    app = workshop.app(bridge_budget_s=0.02)
+    app = workshop.app(Options(public_url=PUBLIC_URL, bridge_budget_s=0.02))
     answer = await post(workshop, begun.bridge, wire(result_of(begun.token)), app=app)
     assert answer.status == 204
     assert (await workshop.row(begun.slot)).state is StepState.LIVE
@@ -181,7 +182,7 @@ async def test_a_store_that_hangs_does_not_hold_the_answer(
 
     monkeypatch.setattr(workshop.store, "decide", hang)
     workshop.replies.script = store_hangs
-    app = workshop.app(bridge_budget_s=0.2)
+    app = workshop.app(Options(public_url=PUBLIC_URL, bridge_budget_s=0.2))
     answer = await post(workshop, begun.bridge, wire(result_of(begun.token)), app=app)
     assert (answer.status, answer.body) == (204, b"")
     assert (await workshop.row(begun.slot.following)).state is StepState.OFFERED

@@ -10,6 +10,7 @@ from ulid import ULID
 from orchestrator.domain.chain import Slot, StepState
 from orchestrator.domain.errors import BackendRefused
 from orchestrator.domain.ruling import CHECK_LIVE
+from orchestrator.gateway import Options
 from schemas.irma import JsonObject, session_request_from
 from tests.support.asgi import Answer, Exchange, call
 from tests.support.fakes import token_of
@@ -162,7 +163,7 @@ async def test_without_a_key_nothing_can_be_posted(
     error = await refused(workshop, await workshop.post_session(request_))
     assert (error["status"], error["error"]) == (501, "UNSUPPORTED")
     assert str(error["message"]).startswith(f"{name} provided but no JWT private key")
-    allowed = workshop.app(unsigned_allowed=True)
+    allowed = workshop.app(Options(public_url=PUBLIC_URL, unsigned_allowed=True))
     assert (await workshop.post_session(request_, allowed)).status == 200
 
 
