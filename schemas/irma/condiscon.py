@@ -84,7 +84,7 @@ def _check_conjunction(conjunction: Conjunction, field: str) -> None:
     seen: set[str] = set()
     last = ""
     for k, attribute in enumerate(conjunction):
-        _check_id(attribute.type, f"{field}[{k}]")
+        check_id(attribute.type, f"{field}[{k}]")
         if attribute.credential in seen and attribute.credential != last:
             raise InvalidSessionRequest(
                 f"{field}[{k}]",
@@ -96,7 +96,8 @@ def _check_conjunction(conjunction: Conjunction, field: str) -> None:
         seen.add(last)
 
 
-def _check_id(identifier: str, field: str) -> None:
+def check_id(identifier: str, field: str) -> None:
+    """Refuse an id that is neither an attribute nor the possession of a credential."""
     parts = identifier.split(".")
     if len(parts) not in _PARTS_ALLOWED:
         raise InvalidSessionRequest(

@@ -8,18 +8,21 @@ IRMA server cannot read another meaning from a document than we did.
     InvalidDocument
     ├── InvalidSessionRequest
     ├── InvalidSessionResult
-    └── InvalidSessionPackage
+    ├── InvalidSessionPackage
+    ├── InvalidRevocationRequest
+    └── InvalidFrontendDocument
 """
 
 import json
 import math
 import re
 from types import NoneType
-from typing import ClassVar, Final, TypeAlias, TypeVar
+from typing import Annotated, ClassVar, Final, TypeAlias, TypeVar
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     JsonValue,
     SerializerFunctionWrapHandler,
     ValidationError,
@@ -29,6 +32,10 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 JsonObject: TypeAlias = dict[str, JsonValue]
+
+#: Go's `int` and `uint` on the machines an IRMA server runs on.
+Int: TypeAlias = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+Uint: TypeAlias = Annotated[int, Field(ge=0, le=2**64 - 1)]
 
 #: A session request is seven levels deep; more is somebody's attack on a parser's stack.
 DEPTH_MAX: Final = 32
@@ -82,6 +89,14 @@ class InvalidSessionResult(InvalidDocument):
 
 class InvalidSessionPackage(InvalidDocument):
     """Not the answer of an IRMA server to a started session."""
+
+
+class InvalidRevocationRequest(InvalidDocument):
+    """Not a request to revoke a credential."""
+
+
+class InvalidFrontendDocument(InvalidDocument):
+    """Not what a frontend and an IRMA server say to each other."""
 
 
 class Document(BaseModel):
@@ -138,6 +153,13 @@ def fold(name: str) -> str:
     return name.lower().replace("\u017f", "s")
 
 
+def field_of(fields: JsonObject, name: str) -> JsonValue:
+    """A field by its name in any case; the last one wins, null is absent."""
+    folded = fold(name)
+    found = [v for k, v in fields.items() if fold(k) == folded and v is not None]
+    return found[-1] if found else None
+
+
 def decoded(body: bytes | str, error: type[InvalidDocument]) -> JsonValue:
     """The JSON value in a body, or `error` with the place where it stops being JSON."""
     text = body.decode(errors="replace") if isinstance(body, bytes) else body
@@ -177,6 +199,15 @@ def cleaned(value: object, error: type[InvalidDocument], depth: int = 0) -> Json
             }
         case _:
             raise error("", f"not JSON: it holds {type(value).__name__}")
+
+
+def as_object(value: JsonValue, error: type[InvalidDocument]) -> JsonObject:
+    """The value if it is an object, `error` if not; Go reads null as an empty one."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise error("", f"expected an object, found {type_name(value)}")
+    return value
 
 
 def built(

@@ -1,5 +1,7 @@
 """What an IRMA server answers to a started session (reference irma.md §1)."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from schemas.irma.documents import (
@@ -16,6 +18,7 @@ __all__ = [
     "InvalidSessionPackage",
     "SessionPackage",
     "SessionPointer",
+    "StaticPointer",
     "parse_session_package",
     "session_package_from",
 ]
@@ -26,6 +29,15 @@ class SessionPointer(Document):
 
     u: str
     irmaqr: SessionType = Field(strict=False)
+
+
+class StaticPointer(Document):
+    """What the printed QR of a static session holds; each scan starts a session."""
+
+    always_written = frozenset({"irmaqr"})
+
+    u: str
+    irmaqr: Literal["redirect"] = "redirect"
 
 
 class FrontendRequest(Document):

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Final, Self, TypeAlias
 
-from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from schemas.irma.condiscon import (
@@ -14,15 +14,20 @@ from schemas.irma.condiscon import (
 )
 from schemas.irma.documents import (
     Document,
+    Int,
     InvalidSessionRequest,
     JsonObject,
+    Uint,
+    as_object,
     built,
     cleaned,
     decoded,
+    field_of,
     fold,
     type_name,
 )
-from schemas.irma.states import SessionType
+from schemas.irma.legacy import is_legacy, modern_request
+from schemas.irma.states import CONTEXTS, SessionType
 
 __all__ = [
     "AttributeRequest",
@@ -43,12 +48,7 @@ __all__ = [
 #: How long a result JWT is valid if the requestor does not say (reference irma.md §2.1).
 VALIDITY_DEFAULT_S: Final = 120
 
-#: Go's `int` and `uint` on the machines an IRMA server runs on.
-Int: TypeAlias = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
-Uint: TypeAlias = Annotated[int, Field(ge=0, le=2**64 - 1)]
-
 _INDEX: Final = re.compile(r"[+-]?[0-9]{1,18}")
-_LEGACY_NAMES: Final = frozenset({"type", "content", "credentials"})
 
 
 def _null_texts(data: object) -> object:
@@ -157,13 +157,10 @@ class NextSession(Document):
 
 PlainRequest: TypeAlias = DisclosureRequest | SignatureRequest | IssuanceRequest
 
-_CONTEXTS: Final[dict[str, tuple[SessionType, type[PlainRequest]]]] = {
-    "https://irma.app/ld/request/disclosure/v2": (
-        SessionType.DISCLOSING,
-        DisclosureRequest,
-    ),
-    "https://irma.app/ld/request/signature/v2": (SessionType.SIGNING, SignatureRequest),
-    "https://irma.app/ld/request/issuance/v2": (SessionType.ISSUING, IssuanceRequest),
+_KINDS: Final[dict[str, tuple[SessionType, type[PlainRequest]]]] = {
+    CONTEXTS[SessionType.DISCLOSING]: (SessionType.DISCLOSING, DisclosureRequest),
+    CONTEXTS[SessionType.SIGNING]: (SessionType.SIGNING, SignatureRequest),
+    CONTEXTS[SessionType.ISSUING]: (SessionType.ISSUING, IssuanceRequest),
 }
 
 
@@ -181,7 +178,11 @@ class SessionRequest(Document):
     @field_validator("request", mode="before")
     @classmethod
     def _by_context(cls, data: object) -> object:
-        return _plain_model(data).model_validate(data) if isinstance(data, dict) else data
+        if not isinstance(data, dict):
+            return data
+        plain = modern_request(data) if is_legacy(data) else data
+        model = _model_of(plain, "Invalid requestor request type")
+        return model.model_validate(plain)
 
     @field_validator("validity")
     @classmethod
@@ -196,13 +197,15 @@ class SessionRequest(Document):
     @model_validator(mode="after")
     def _next_session_has_url(self) -> Self:
         if self.next_session is not None and not self.next_session.url:
-            raise _refused("nextSession provided with empty URL")
+            raise InvalidSessionRequest(
+                "nextSession.url", "nextSession provided with empty URL", verbatim=True
+            )
         return self
 
     @property
     def type(self) -> SessionType:
         """Which kind of session this asks for."""
-        return _CONTEXTS[self.request.context][0]
+        return _KINDS[self.request.context][0]
 
     def attribute_ids(self) -> list[str]:
         """Every attribute id of every alternative, in the order of the request."""
@@ -213,53 +216,72 @@ class SessionRequest(Document):
         target = None if next_session is None else NextSession(url=next_session)
         return self.model_copy(update={"next_session": target, "callback_url": callback})
 
+    def with_client_return_url(self, url: str | None, *, augment: bool = False) -> Self:
+        """The same request with another URL for the app to open; None takes it away.
+
+        Args:
+            url: where the app goes when the session is done.
+            augment: whether the IRMA server appends the session's token to it.
+        """
+        return self._with_plain(
+            client_return_url=url, augment_return_url=(augment and bool(url)) or None
+        )
+
+    def with_disclose(self, extra: ConDisCon) -> Self:
+        """The same request with disjunctions at its tail: labels and indexes stay."""
+        if not extra:
+            return self
+        return self._with_plain(disclose=[*self.request.disclose, *extra])
+
+    def _with_plain(self, **changed: object) -> Self:
+        plain = self.request.model_copy(update=changed)
+        return self.model_copy(update={"request": plain})
+
 
 def parse_session_request(body: bytes | str) -> SessionRequest:
-    """The session request in a body, plain or extended."""
+    """The session request in a body: plain or extended, modern or legacy."""
     return session_request_from(decoded(body, InvalidSessionRequest))
 
 
 def session_request_from(obj: object) -> SessionRequest:
-    """The session request in decoded JSON, plain or extended."""
+    """The session request in decoded JSON: plain or extended, modern or legacy."""
     value = cleaned(obj, InvalidSessionRequest)
-    if value is not None and not isinstance(value, dict):
-        raise InvalidSessionRequest("", f"expected an object, found {type_name(value)}")
-    fields = value or {}
-    if _field(fields, "@context"):
-        plain = built(_plain_model(fields), fields, InvalidSessionRequest)
-        return SessionRequest(request=plain)
-    inner = _field(fields, "request")
-    if isinstance(inner, dict) and _field(inner, "@context"):
-        # A leftover `@context` up here could make the IRMA server read a plain request.
-        extended = {k: v for k, v in fields.items() if fold(k) != "@context"}
-        return built(SessionRequest, extended, InvalidSessionRequest)
-    raise _unrecognised(fields, inner)
+    fields = as_object(value, InvalidSessionRequest)
+    if _has_context(fields):
+        return SessionRequest(request=_plain(fields))
+    inner = field_of(fields, "request")
+    if isinstance(inner, dict) and (_has_context(inner) or is_legacy(inner)):
+        return extended_request(fields)
+    if is_legacy(fields):
+        return SessionRequest(request=_plain(modern_request(fields)))
+    raise _refused("Failed to JSON unmarshal request bytes")
 
 
-def _field(fields: JsonObject, name: str) -> JsonValue:
-    """A field by its name in any case; the last one wins, null is absent."""
-    found = [v for k, v in fields.items() if fold(k) == name and v is not None]
-    return found[-1] if found else None
+def extended_request(fields: JsonObject) -> SessionRequest:
+    """The session request in the fields of an extended one."""
+    # A leftover `@context` up here could make the IRMA server read a plain request.
+    extended = {k: v for k, v in fields.items() if fold(k) != "@context"}
+    return built(SessionRequest, extended, InvalidSessionRequest)
 
 
-def _plain_model(fields: JsonObject) -> type[PlainRequest]:
-    context = _field(fields, "@context")
+def _has_context(fields: JsonObject) -> bool:
+    return field_of(fields, "@context") not in (None, "")
+
+
+def _plain(fields: JsonObject) -> PlainRequest:
+    model = _model_of(fields, "Invalid session request type")
+    return built(model, fields, InvalidSessionRequest)
+
+
+def _model_of(fields: JsonObject, refusal: str) -> type[PlainRequest]:
+    context = field_of(fields, "@context")
     if not isinstance(context, str):
         raise InvalidSessionRequest(
             "@context", f"expected a string, found {type_name(context)}"
         )
-    if context not in _CONTEXTS:
-        raise _refused("Invalid session request type")
-    return _CONTEXTS[context][1]
-
-
-def _unrecognised(fields: JsonObject, inner: JsonValue) -> InvalidSessionRequest:
-    candidate = inner if isinstance(inner, dict) else fields
-    if _LEGACY_NAMES & {fold(name) for name in candidate}:
-        return InvalidSessionRequest(
-            "", "legacy session requests (without @context) are not supported"
-        )
-    return _refused("Failed to JSON unmarshal request bytes")
+    if context not in _KINDS:
+        raise InvalidSessionRequest("@context", refusal, verbatim=True)
+    return _KINDS[context][1]
 
 
 def _check_credential_id(identifier: str, field: str) -> None:

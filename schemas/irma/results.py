@@ -19,6 +19,7 @@ __all__ = [
     "DisclosedAttribute",
     "InvalidSessionResult",
     "SessionResult",
+    "legacy_claims",
     "parse_session_result",
     "result_claims",
     "result_from_claims",
@@ -26,6 +27,11 @@ __all__ = [
 ]
 
 _JWT_CLAIMS: Final = frozenset({"aud", "exp", "iat", "iss", "jti", "nbf", "sub"})
+_LEGACY_SUBJECTS: Final = {
+    SessionType.DISCLOSING: "disclosure_result",
+    SessionType.SIGNING: "abs_result",
+    SessionType.ISSUING: "issue_result",
+}
 
 
 class DisclosedAttribute(Document):
@@ -78,11 +84,29 @@ def result_claims(
     result: SessionResult, *, issuer: str, validity_s: int, now: int
 ) -> JsonObject:
     """The claims of a result JWT, the result's fields among them (reference §6)."""
-    claims: JsonObject = {"exp": now + validity_s, "iat": now}
-    if issuer:
-        claims["iss"] = issuer
+    claims = _times_and_issuer(issuer, validity_s, now)
     claims["sub"] = f"{result.type}_result"
     return claims | {k: v for k, v in result.to_wire().items() if k not in _JWT_CLAIMS}
+
+
+def legacy_claims(
+    result: SessionResult, *, issuer: str, validity_s: int, now: int
+) -> JsonObject:
+    """The claims of `/getproof`: all attributes in one object (reference §6, at its end).
+
+    Where one attribute was disclosed twice, the later value stands, as upstream.
+    """
+    claims = _times_and_issuer(issuer, validity_s, now)
+    claims["sub"] = _LEGACY_SUBJECTS[result.type]
+    claims["status"] = result.proof_status or ""
+    claims["attributes"] = {
+        attribute.id: (attribute.value or {}).get("", "")
+        for attributes in result.disclosed or ()
+        for attribute in attributes or ()
+    }
+    if result.signature is not None:
+        claims["signature"] = result.signature
+    return claims
 
 
 def result_from_claims(claims: dict[str, JsonValue]) -> SessionResult:
@@ -92,3 +116,8 @@ def result_from_claims(claims: dict[str, JsonValue]) -> SessionResult:
     if claims.get("sub") != f"{result.type}_result":
         raise InvalidSessionResult("sub", "does not fit the type of the session")
     return result
+
+
+def _times_and_issuer(issuer: str, validity_s: int, now: int) -> JsonObject:
+    claims: JsonObject = {"exp": now + validity_s, "iat": now}
+    return claims | {"iss": issuer} if issuer else claims

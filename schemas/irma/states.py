@@ -1,6 +1,7 @@
 """The words for what a session is and where it stands (reference irma.md §4.1, §5)."""
 
 from enum import StrEnum
+from typing import Final
 
 
 class SessionType(StrEnum):
@@ -9,6 +10,14 @@ class SessionType(StrEnum):
     DISCLOSING = "disclosing"
     SIGNING = "signing"
     ISSUING = "issuing"
+
+
+#: What the `@context` of a session request says for each kind (reference irma.md §2).
+CONTEXTS: Final = {
+    SessionType.DISCLOSING: "https://irma.app/ld/request/disclosure/v2",
+    SessionType.SIGNING: "https://irma.app/ld/request/signature/v2",
+    SessionType.ISSUING: "https://irma.app/ld/request/issuance/v2",
+}
 
 
 class Status(StrEnum):

@@ -59,6 +59,14 @@ ACCEPTED = {
     "keys in other case": (
         f'{{{DISCLOSURE},"DISCLOSE":[[["irma-demo.RU.studentCard.studentID"]]]}}'
     ),
+    "legacy in request": (
+        '{"request":{"type":"disclosing","content":[{"label":"id",'
+        '"attributes":["irma-demo.RU.studentCard.studentID"]}]}}'
+    ),
+    "legacy signing": (
+        '{"type":"signing","message":"m","content":[{"label":"id",'
+        '"attributes":["irma-demo.RU.studentCard.studentID"]}]}'
+    ),
     "permissions: host allowed": (
         f'{{{DISCLOSURE},{STUDENT_ID},"host":"app.example:8443"}}'
     ),

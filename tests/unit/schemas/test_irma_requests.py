@@ -6,6 +6,7 @@ import pytest
 from pydantic import JsonValue
 
 from schemas.irma import (
+    AttributeRequest,
     InvalidSessionRequest,
     IssuanceRequest,
     SessionRequest,
@@ -117,6 +118,14 @@ def test_attribute_is_written_in_its_shortest_form() -> None:
     ]
 
 
+@pytest.mark.trap("T33")
+@pytest.mark.parametrize("index", ["0", "+1", "-1", "007"])
+def test_label_is_given_by_a_decimal_index(index: str) -> None:
+    """Whatever Go takes for an integer may be the key of a label."""
+    document = disclosure(labels={index: {"en": "Your id"}})
+    assert plain_of(session_request_from(document)) == document
+
+
 @pytest.mark.parametrize("name", ["DISCLOSE", "Disclose", "di\u017fclose"])
 def test_names_are_compared_as_go_compares_them(name: str) -> None:
     """A known field in another case is that field, and sent under its own name."""
@@ -198,6 +207,53 @@ def test_urls_are_replaced() -> None:
     assert request.next_session.url == "https://a.example"
 
 
+def test_client_return_url_is_replaced() -> None:
+    """Another URL takes the place of the requestor's, with or without a token on it."""
+    request = session_request_from(disclosure(clientReturnUrl="https://a.example"))
+    ours = request.with_client_return_url("https://ours.example", augment=True)
+    assert plain_of(ours) == disclosure(
+        clientReturnUrl="https://ours.example", augmentReturnUrl=True
+    )
+    assert plain_of(ours.with_client_return_url("https://b.example")) == disclosure(
+        clientReturnUrl="https://b.example"
+    )
+    assert plain_of(request) == disclosure(clientReturnUrl="https://a.example")
+
+
+def test_client_return_url_is_taken_away() -> None:
+    """Without a URL nothing can be appended to it, which an IRMA server would refuse."""
+    request = session_request_from(
+        disclosure(clientReturnUrl="https://a.example", augmentReturnUrl=True)
+    )
+    assert plain_of(request.with_client_return_url(None, augment=True)) == disclosure()
+
+
+@pytest.mark.trap("T22")
+def test_more_is_asked_for_at_the_tail() -> None:
+    """What is added comes last, so that labels and the requestor's indexes stay true."""
+    labels: Fields = {"0": {"en": "Your id"}}
+    request = session_request_from({"request": disclosure(labels=labels), "timeout": 9})
+    longer = request.with_disclose([[[AttributeRequest(type=BSN, value="1")]], [[]]])
+    assert longer.timeout == 9
+    assert plain_of(longer) == disclosure(
+        disclose=[[[STUDENT_ID]], [[{"type": BSN, "value": "1"}]], [[]]], labels=labels
+    )
+    assert plain_of(request) == disclosure(labels=labels)
+
+
+def test_nothing_more_changes_nothing() -> None:
+    """An issuance without disclosure stays one when nothing is added."""
+    request = session_request_from(issuance())
+    assert request.with_disclose([]).to_wire() == request.to_wire()
+
+
+def test_issuance_is_made_to_ask() -> None:
+    """An issuance without disclosure can be given one."""
+    request = session_request_from(issuance())
+    longer = request.with_disclose([[[AttributeRequest(type=BSN)]]])
+    assert plain_of(longer) == issuance() | {"disclose": [[[BSN]]]}
+
+
 def test_revocation_list_becomes_settings() -> None:
     """A list of credential ids is the same as those ids without settings."""
     request = session_request_from(disclosure(revocation=["irma-demo.MijnOverheid.root"]))
@@ -239,6 +295,30 @@ def test_invalid_utf8_becomes_the_replacement_character() -> None:
     assert plain_of(parse_session_request(body)) == disclosure(host="\ufffd")
 
 
+@pytest.mark.trap("T14")
+@pytest.mark.parametrize("empty", [{}, {"url": ""}, {"url": None}, {"later": 1}])
+def test_next_session_without_url_is_refused(empty: JsonValue) -> None:
+    """A nextSession without a URL makes no session, where upstream starts one."""
+    fault = refusal({"request": disclosure(), "nextSession": empty})
+    assert fault.field == "nextSession.url"
+    assert fault.message == "nextSession provided with empty URL"
+
+
+@pytest.mark.trap("T33")
+@pytest.mark.parametrize("name", ["validity", "timeout"])
+@pytest.mark.parametrize("value", ["120", 1.5, 120.0, True, 2**63])
+def test_integer_must_be_a_json_integer(name: str, value: JsonValue) -> None:
+    """What Go does not read as an integer is refused, however close it comes."""
+    assert refusal({"request": disclosure(), name: value}).field == name
+
+
+@pytest.mark.trap("T33")
+@pytest.mark.parametrize("index", ["x", "", "1.0", "0x1", "1_0", " 1", "\u0661"])
+def test_label_of_no_decimal_index_is_refused(index: str) -> None:
+    """The key of a label must be an integer to Go."""
+    assert refusal(disclosure(labels={index: {"en": "a"}})).field == "labels"
+
+
 ADJACENT = (
     "Within inner conjunctions, attributes from the same credential type must be adjacent"
 )
@@ -248,12 +328,12 @@ PARTS = "Expected attribute request to consist of 4 or 3 parts, {} found"
 VERBATIM: list[tuple[object, str, str]] = [
     (
         {"request": disclosure(), "nextSession": {}},
-        "",
+        "nextSession.url",
         "nextSession provided with empty URL",
     ),
     (
         {"request": disclosure(), "nextSession": {"url": ""}},
-        "",
+        "nextSession.url",
         "nextSession provided with empty URL",
     ),
     (
@@ -274,6 +354,12 @@ VERBATIM: list[tuple[object, str, str]] = [
     ),
     (disclosure(disclose=[[[STUDENT_ID]], []]), "disclose[1]", "Empty disjunction"),
     (disclosure(disclose=[[]]), "", "Disclosure request had no attributes"),
+    ({"@context": "x"}, "@context", "Invalid session request type"),
+    (
+        {"request": {"@context": "x"}},
+        "request.@context",
+        "Invalid requestor request type",
+    ),
     (
         issuance(credential="irma-demo.RU"),
         "credentials[0].credential",
@@ -374,13 +460,14 @@ OUR_WORDS: list[tuple[object, str]] = [
     ),
     ({"@context": 5}, "@context: expected a string, found a number"),
     ([SECRET], "expected an object, found a list"),
+    ({"@context": []}, "@context: expected a string, found a list"),
     (
-        {"type": "disclosing", "content": []},
-        "legacy session requests (without @context) are not supported",
+        {"@context": 0, "request": disclosure()},
+        "@context: expected a string, found a number",
     ),
     (
-        {"request": {"type": "disclosing", "content": []}},
-        "legacy session requests (without @context) are not supported",
+        {"request": {"@context": {}, "disclose": []}},
+        "request.@context: expected a string, found an object",
     ),
     (disclosure(x=float("nan")), "not JSON: a number is not finite"),
     (disclosure(x=object()), "not JSON: it holds object"),  # type: ignore[arg-type] # the point
@@ -432,6 +519,7 @@ def test_refusal_carries_no_value_along(document: object) -> None:
     assert fault.__context__ is None
 
 
+@pytest.mark.trap("T34")
 def test_context_in_front_of_an_extended_request_is_dropped() -> None:
     """A null or empty top-level context cannot make the server read a plain request."""
     smuggled = f'"@context":"{DISCLOSURE}","@CONTEXT":"","disclose":[[["{BSN}"]]]'

@@ -13,8 +13,10 @@ from schemas.irma import (
     ProofStatus,
     SessionResult,
     SessionType,
+    StaticPointer,
     Status,
     irma_error,
+    legacy_claims,
     parse_session_package,
     parse_session_result,
     result_claims,
@@ -95,6 +97,7 @@ RESULTS: list[Fields] = [
 ]
 
 
+@pytest.mark.trap("T3", "T24", "T25")
 @pytest.mark.parametrize("document", RESULTS, ids=range(len(RESULTS)))
 def test_result_is_written_as_it_was_read(document: Fields) -> None:
     """Nulls of attributes, empty and null disjunctions and unknown fields survive."""
@@ -154,6 +157,7 @@ def test_what_is_no_result_is_refused(document: str, text: str) -> None:
     assert str(caught.value) == text
 
 
+@pytest.mark.trap("T5")
 def test_claims_hold_the_result_at_top_level() -> None:
     """A result JWT says when, by whom and what, with the result's own fields."""
     claims = result_claims(
@@ -187,6 +191,71 @@ def test_claims_of_another_subject_are_refused() -> None:
     claims = result_claims(session_result_from(DONE), issuer="", validity_s=1, now=0)
     with pytest.raises(InvalidSessionResult, match="sub: does not fit"):
         result_from_claims({**claims, "sub": "signing_result"})
+
+
+@pytest.mark.parametrize(
+    "kind, subject",
+    [
+        (SessionType.DISCLOSING, "disclosure_result"),
+        (SessionType.SIGNING, "abs_result"),
+        (SessionType.ISSUING, "issue_result"),
+    ],
+)
+def test_legacy_claims_of_an_unfinished_session(kind: SessionType, subject: str) -> None:
+    """Each kind has its old subject; the status is that of the proofs, empty so far."""
+    result = SessionResult(token="t", status=Status.CONNECTED, type=kind)
+    assert legacy_claims(result, issuer="", validity_s=120, now=1795296044) == {
+        "exp": 1795296164,
+        "iat": 1795296044,
+        "sub": subject,
+        "status": "",
+        "attributes": {},
+    }
+
+
+@pytest.mark.trap("T24")
+def test_legacy_claims_hold_all_attributes_in_one_object() -> None:
+    """Every list is emptied into one object, in which null is the empty string."""
+    again: JsonValue = {
+        "rawvalue": "789",
+        "value": {"": "789"},
+        "id": "irma-demo.RU.studentCard.studentID",
+        "status": "EXTRA",
+    }
+    result = session_result_from(
+        {**DONE, "disclosed": [[STUDENT], None, [PREFIX, again]]}
+    )
+    claims = legacy_claims(result, issuer="labserver", validity_s=60, now=0)
+    assert claims == {
+        "exp": 60,
+        "iat": 0,
+        "iss": "labserver",
+        "sub": "disclosure_result",
+        "status": "VALID",
+        "attributes": {
+            "irma-demo.RU.studentCard.studentID": "789",
+            "irma-demo.MijnOverheid.fullName.prefix": "",
+        },
+    }
+
+
+def test_legacy_claims_hold_the_signature() -> None:
+    """A signature goes along as it came."""
+    signature: Fields = {"@context": "https://irma.app/ld/signature/v2", "nonce": None}
+    result = session_result_from(
+        {"token": "t", "status": "DONE", "type": "signing", "signature": signature}
+    )
+    claims = legacy_claims(result, issuer="", validity_s=1, now=0)
+    assert claims["signature"] == signature
+
+
+def test_static_pointer_redirects() -> None:
+    """The QR of a static session says that each scan starts a session of its own."""
+    pointer = StaticPointer(u="https://irma.example/irma/session/petitie")
+    assert pointer.to_wire() == {
+        "u": "https://irma.example/irma/session/petitie",
+        "irmaqr": "redirect",
+    }
 
 
 @pytest.mark.parametrize("hint", [True, False])
