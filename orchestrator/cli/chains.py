@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from urllib.parse import quote
 
 import aiohttp
@@ -23,6 +24,7 @@ from orchestrator.domain.errors import NotConfigured, OrchestratorError
 from orchestrator.ports import ChainRow, Store, Waiting
 from orchestrator.rows import RowSecrets
 from orchestrator.sandbox.wallet import Wallet
+from orchestrator.sandbox.wallet_file import InvalidWalletFile
 from orchestrator.settings import Settings
 from orchestrator.store import check_schema, open_store
 from schemas.events import Event, dump_event, parse_event
@@ -46,9 +48,11 @@ async def start_chain(
     requestor: str | None,
     *,
     wallet: bool,
+    wallet_file: Path | None,
     as_json: bool,
 ) -> None:
     """POST a session request to the gateway and tell what came of it."""
+    played = _wallet(wallet_file) if wallet or wallet_file else None
     chain_id, package = await _posted(settings, body, requestor)
     if as_json:
         print(json.dumps({"chain": chain_id, **package.to_wire()}))
@@ -57,10 +61,17 @@ async def start_chain(
         print(f"token    {package.token}")
         print(f"pointer  {json.dumps(package.session_ptr.to_wire())}")
         print(f"link     {universal_link(package.session_ptr)}")
-    if wallet:
-        outcome = await Wallet().run(package.session_ptr)
+    if played is not None:
+        outcome = await played.run(package.session_ptr)
         for step in outcome.steps:
             print(f"wallet   {step.type}: {step.status} at {step.ended_at_s:.2f} s")
+
+
+def _wallet(file: Path | None) -> Wallet:
+    try:
+        return Wallet(file=file)
+    except InvalidWalletFile as fault:
+        raise NotConfigured(str(fault)) from None
 
 
 async def _posted(

@@ -111,11 +111,16 @@ def worker(kind: WorkerKind, config: Config = None) -> None:
 @app.command()
 def start(
     request: Annotated[Path, typer.Argument(help="Session request, a JSON file.")],
+    *,
     config: Config = None,
     requestor: Annotated[str | None, typer.Option(help="Whose chain it is.")] = None,
     wallet: Annotated[
         bool, typer.Option("--wallet", help="Let the sandbox's wallet play it.")
     ] = False,
+    wallet_file: Annotated[
+        Path | None,
+        typer.Option(help="The same, with a wallet that is kept in this file."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Start a chain from a session request."""
@@ -127,7 +132,16 @@ def start(
     except OSError as error:
         msg = f"{request}: {error.strerror}"
         raise NotConfigured(msg) from None
-    _run(start_chain(settings, body, requestor, wallet=wallet, as_json=as_json))
+    _run(
+        start_chain(
+            settings,
+            body,
+            requestor,
+            wallet=wallet,
+            wallet_file=wallet_file,
+            as_json=as_json,
+        )
+    )
 
 
 @app.command("list")

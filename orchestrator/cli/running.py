@@ -110,6 +110,7 @@ def _say_where(stack: Stack, rabbitmq: Broker) -> None:
     lines = {
         "gateway": stack.gateway_url,
         "IRMA sandbox": stack.irma_server_url,
+        "its wallet": f"{stack.irma_server_url}/wallet",
         "endpoint": stack.endpoint_url or "-",
         "RabbitMQ": f"{rabbitmq.version}, {rabbitmq.management_url}",
         "configuration": str(stack.config_file),

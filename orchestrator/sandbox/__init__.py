@@ -7,7 +7,8 @@ missing: the wallet sends attribute values where the app would send proofs of th
 from orchestrator.sandbox.config import Requestor, SandboxConfig
 from orchestrator.sandbox.credentials import Credential, default_credentials
 from orchestrator.sandbox.server import create_app
-from orchestrator.sandbox.wallet import Outcome, Step, StepStatus, Wallet, decline, share
+from orchestrator.sandbox.user import decline, share
+from orchestrator.sandbox.wallet import Outcome, Step, StepStatus, Wallet
 
 __all__ = [
     "Credential",

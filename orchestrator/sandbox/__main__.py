@@ -14,7 +14,9 @@ from aiohttp import web
 from pydantic import JsonValue
 
 from orchestrator.sandbox.config import SandboxConfig
+from orchestrator.sandbox.knobs import InvalidFaults, parse_faults
 from orchestrator.sandbox.server import create_app
+from orchestrator.sandbox.wallet_file import InvalidWalletFile
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +40,10 @@ def main() -> None:
     listener = socket.create_server((arguments.host, arguments.port))
     port = listener.getsockname()[1]
     config = configuration(arguments, default_url=f"http://{arguments.host}:{port}")
-    asyncio.run(_serve(config, listener, arguments.notify_socket))
+    try:
+        asyncio.run(_serve(config, listener, arguments.notify_socket))
+    except InvalidWalletFile as fault:
+        sys.exit(str(fault))
 
 
 def configuration(arguments: argparse.Namespace, default_url: str) -> SandboxConfig:
@@ -54,6 +59,10 @@ def configuration(arguments: argparse.Namespace, default_url: str) -> SandboxCon
         fields["jwt_privkey"] = arguments.jwt_privkey.read_text()
     if arguments.allow_unsigned_callbacks:
         fields["allow_unsigned_callbacks"] = True
+    if arguments.wallet_file:
+        fields["wallet_file"] = str(arguments.wallet_file)
+    if arguments.faults is not None:
+        fields["faults"] = arguments.faults
     return SandboxConfig.model_validate(fields)
 
 
@@ -65,9 +74,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--token", help="key of the only requestor; without: no_auth")
     parser.add_argument("--jwt-privkey", type=Path, help="PEM file of an RSA key")
     parser.add_argument("--allow-unsigned-callbacks", action="store_true")
+    parser.add_argument("--wallet-file", type=Path, help="where /wallet keeps its own")
+    parser.add_argument("--faults", type=_faults, help="as for PUT /sandbox/faults")
     parser.add_argument("--config", type=Path, help="JSON file with further options")
     parser.add_argument("--notify-socket", help="sd_notify address to be told READY")
     return parser
+
+
+def _faults(text: str) -> JsonValue:
+    try:
+        return parse_faults(text.encode()).model_dump(mode="json")
+    except InvalidFaults as fault:
+        raise argparse.ArgumentTypeError(str(fault)) from None
 
 
 async def _serve(

@@ -9,12 +9,20 @@ import structlog
 
 from orchestrator.sandbox import sessions
 from orchestrator.sandbox.config import SandboxConfig
-from orchestrator.sandbox.disclosure import Proofs, check, implicit_of
+from orchestrator.sandbox.disclosure import (
+    Proofs,
+    check,
+    implicit_of,
+    issuing_refusal,
+)
 from orchestrator.sandbox.faults import LostUpdate, PostFailed, Refused
+from orchestrator.sandbox.knobs import During, Knob, Knobs
 from orchestrator.sandbox.outbound import Answer, Outbound
 from orchestrator.sandbox.permissions import denial
-from orchestrator.sandbox.sessions import Session, SessionStore
+from orchestrator.sandbox.remembering import RememberingStore
+from orchestrator.sandbox.sessions import Session
 from orchestrator.sandbox.signing import ResultSigner
+from orchestrator.sandbox.starting import start_refusal
 from schemas.irma import (
     ErrorKind,
     InvalidSessionRequest,
@@ -44,7 +52,8 @@ class Sandbox:
     ) -> None:
         self.config = config
         self.clock = clock
-        self.store = SessionStore()
+        self.knobs = Knobs(config.faults)
+        self.store = RememberingStore()
         self.signer = ResultSigner(config)
         self._token = token
         self._outbound = outbound
@@ -55,7 +64,11 @@ class Sandbox:
         if reason is not None:
             raise Refused(ErrorKind.UNAUTHORIZED, reason)
         self._check_unsigned(request)
-        refusal = _start_refusal(request)
+        return self.begin(request, requestor)
+
+    def begin(self, request: SessionRequest, requestor: str) -> Session:
+        """Start a session whose requestor may do so, as that of a static session may."""
+        refusal = start_refusal(self.config, request, self.clock())
         if refusal:
             raise Refused(ErrorKind.INVALID_REQUEST, refusal)
         session = sessions.new_session(request, requestor, self.clock(), self._token)
@@ -66,6 +79,14 @@ class Sandbox:
     async def by_requestor(self, token: str) -> Session:
         """The session of a requestor token, its time limit applied."""
         return await self._current(self.store.by_requestor(token))
+
+    async def seen_by_requestor(self, token: str) -> Session:
+        """The session as a requestor is told of it: the fault *stale read* is in here."""
+        session = await self.by_requestor(token)
+        before = self.store.before(session)
+        if before is not None and self.knobs.happens(Knob.STALE_READ):
+            return before
+        return session
 
     async def by_client(self, token: str) -> Session:
         """The session of a client token, its time limit applied."""
@@ -92,14 +113,20 @@ class Sandbox:
         """Somebody deletes the session; one that is over stays what it was."""
         if not session.status.final:
             await self._end(session, sessions.cancelled(session, self.clock()))
+            return
+        stored = self.store.by_client(session.client_token)
+        if stored is not None and not stored.status.final:
+            # A TIMEOUT that was announced, but never stored, is stored from now on.
+            self.store.commit(stored, session)
 
     async def prove(self, session: Session, proofs: Proofs) -> Session:
         """Check, POST to the chain endpoint, then to the callback, then commit."""
-        checked = check(session.disclose, proofs)
+        await self._held_up(During.PROOFS)
+        checked = check(session.disclose, proofs, session.terms)
         proved = sessions.proved(session, checked, self.clock())
         valid = checked.proof_status is ProofStatus.VALID
         if not valid and session.request.type is SessionType.ISSUING:
-            refusal = Refused(ErrorKind.INVALID_PROOFS)
+            refusal = Refused(issuing_refusal(checked.proof_status))
             await self._end(
                 session, sessions.cancelled(session, self.clock(), refusal.error)
             )
@@ -110,8 +137,17 @@ class Sandbox:
             self.store.commit(session, proved)
             raise
         after = sessions.done(proved, following)
-        await self._end(session, after)
+        await self._announce(after)
+        await self._held_up(During.COMMIT)
+        if self.knobs.happens(Knob.LOST_UPDATE):
+            raise LostUpdate
+        self._commit(session, after)
         return after
+
+    def restart(self) -> None:
+        """Forget every session, as a server does that kept them in memory."""
+        self.store = RememberingStore(self.store.listeners)
+        log.warning("sessions_forgotten")
 
     async def sweep(self) -> None:
         """Announce what has timed out, forget what has been over for long enough."""
@@ -121,11 +157,18 @@ class Sandbox:
             if session.status.final and session.last_active < kept_since:
                 self.store.remove(session)
         running = [one for one in known if not one.status.final]
-        await asyncio.gather(*map(self._expire, running))
+        await asyncio.gather(*(self._expire(one, kept_since) for one in running))
 
-    async def _expire(self, session: Session) -> None:
+    async def _expire(self, session: Session, kept_since: float) -> None:
         with contextlib.suppress(LostUpdate):
-            await self._current(session)
+            current = await self._current(session)
+            if current.status.final and current.last_active < kept_since:
+                self._forget_unstored(session)
+
+    def _forget_unstored(self, session: Session) -> None:
+        """What has timed out counts as over, even where that was never stored."""
+        if self.store.by_client(session.client_token) is session:
+            self.store.remove(session)
 
     async def _current(self, session: Session | None) -> Session:
         if session is None:
@@ -134,15 +177,24 @@ class Sandbox:
         if not sessions.timed_out(session, self.clock(), limit_s):
             return session
         after = replace(session, status=Status.TIMEOUT)
-        # Stored before it is announced, hence announced once; upstream repeats it.
-        self.store.commit(session, after)
+        if not self.knobs.happens(Knob.REPEATED_TIMEOUT):
+            # Stored before it is announced, hence announced once; upstream repeats it.
+            self.store.commit(session, after)
         await self._announce(after)
         return after
 
     async def _end(self, before: Session, after: Session) -> None:
         await self._announce(after)
+        self._commit(before, after)
+
+    def _commit(self, before: Session, after: Session) -> None:
         self.store.commit(before, after)
         log.info("session_ended", type=after.request.type, status=after.status)
+
+    async def _held_up(self, during: During) -> None:
+        delay_s = self.knobs.delay_s(during)
+        if delay_s:
+            await asyncio.sleep(delay_s)
 
     async def _announce(self, session: Session) -> None:
         """Post the result to the callback URL; whatever is answered changes nothing."""
@@ -179,7 +231,7 @@ class Sandbox:
         if reason is not None:
             message = f"next session not authorized: {reason}"
             raise Refused(ErrorKind.NEXT_SESSION, message)
-        refusal = _start_refusal(request)
+        refusal = start_refusal(self.config, request, self.clock())
         if refusal:
             raise Refused(ErrorKind.NEXT_SESSION, refusal)
         following = sessions.next_session(
@@ -191,7 +243,8 @@ class Sandbox:
 
     async def _post(self, url: str, session: Session) -> Answer:
         body, content_type = self.signer.posted(session, self.clock())
-        return await self._outbound.post(url, body, content_type)
+        answers_lost = int(self.knobs.happens(Knob.DUPLICATE_POST))
+        return await self._outbound.post(url, body, content_type, answers_lost)
 
     def _check_unsigned(self, request: SessionRequest) -> None:
         """Without a key, results are posted only where that is allowed (irma.md §3.3)."""
@@ -207,12 +260,6 @@ class Sandbox:
                     f"{name} provided but no JWT private key is installed: either "
                     "install JWT or enable allow_unsigned_callbacks in configuration",
                 )
-
-
-def _start_refusal(request: SessionRequest) -> str | None:
-    if request.request.augment_return_url:
-        return "augmenting client return url not enabled in server configuration"
-    return None
 
 
 def _next_request(answer: Answer) -> SessionRequest | None:

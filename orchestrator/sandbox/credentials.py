@@ -1,15 +1,18 @@
 """What a pretend wallet holds, and how it answers what it is asked for."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, product
 from typing import Final
 
+from orchestrator.sandbox.schemes import DEMO_SCHEMES
 from schemas.irma import AttributeRequest, ConDisCon, JsonObject
 
 #: What is disclosed of a credential whose mere possession is asked for (irma.md §2.3).
 POSSESSION: Final = "present"
 
-_POSSESSION_PARTS = 3
+#: More ways to answer one alternative are not told apart.
+WAYS_MAX: Final = 100
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,26 @@ class Credential:
             "rawvalue": self.value(asked),
             "issuancetime": self.issuancetime,
         }
+
+    def replaces(self, old: "Credential") -> bool:
+        """Whether a wallet drops the old one when it gets this one."""
+        type_ = DEMO_SCHEMES.get(self.id)
+        singleton = type_ is not None and type_.singleton
+        return self.id == old.id and (singleton or self.attributes == old.attributes)
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to satisfy a disjunction: each attribute with the credential it is from.
+
+    A way without attributes leaves an optional disjunction empty.
+    """
+
+    attributes: tuple[tuple[AttributeRequest, Credential], ...] = ()
+
+    def disclosed(self) -> list[JsonObject]:
+        """The attributes as the pretend server takes them for proofs."""
+        return [credential.disclosed(asked) for asked, credential in self.attributes]
 
 
 def default_credentials() -> list[Credential]:
@@ -89,36 +112,48 @@ def default_credentials() -> list[Credential]:
     ]
 
 
-def choose(
-    disclose: ConDisCon, credentials: Sequence[Credential]
-) -> list[list[JsonObject]] | None:
-    """For each disjunction the first alternative the wallet can answer; None if none."""
-    chosen: list[list[JsonObject]] = []
-    for disjunction in disclose:
-        answers = (_answer(conjunction, credentials) for conjunction in disjunction)
-        answer = next((one for one in answers if one is not None), None)
-        if answer is None:
-            return None
-        chosen.append(answer)
-    return chosen
+def ways(disclose: ConDisCon, credentials: Sequence[Credential]) -> list[list[Way]]:
+    """For each disjunction every way to satisfy it; an empty list where there is none.
+
+    The order is the requestor's; of equal alternatives the newest credential is first.
+    """
+    return [
+        [
+            way
+            for conjunction in disjunction
+            for way in islice(_ways(conjunction, credentials), WAYS_MAX)
+        ]
+        for disjunction in disclose
+    ]
 
 
-def _answer(
-    conjunction: list[AttributeRequest], credentials: Sequence[Credential]
-) -> list[JsonObject] | None:
+def received(
+    credentials: Iterable[Credential], issued: Iterable[Credential]
+) -> list[Credential]:
+    """What a wallet holds once it was issued some more: singletons are replaced."""
+    held = list(credentials)
+    for new in issued:
+        held = [old for old in held if not new.replaces(old)]
+        held.append(new)
+    return held
+
+
+def _ways(
+    conjunction: Sequence[AttributeRequest], credentials: Sequence[Credential]
+) -> Iterator[Way]:
     """All attributes of a conjunction, those of one type from one credential."""
-    picked: dict[str, Credential] = {}
-    for type_ in {asked.credential for asked in conjunction}:
-        wanted = [asked for asked in conjunction if asked.credential == type_]
-        credential = _newest(credentials, wanted)
-        if credential is None:
-            return None
-        picked[type_] = credential
-    return [picked[asked.credential].disclosed(asked) for asked in conjunction]
+    types = list(dict.fromkeys(asked.credential for asked in conjunction))
+    fitting = [
+        _fitting(credentials, [asked for asked in conjunction if asked.credential == one])
+        for one in types
+    ]
+    for combination in product(*fitting):
+        held = dict(zip(types, combination, strict=True))
+        yield Way(tuple((asked, held[asked.credential]) for asked in conjunction))
 
 
-def _newest(
-    credentials: Iterable[Credential], wanted: list[AttributeRequest]
-) -> Credential | None:
-    fitting = [one for one in credentials if all(map(one.discloses, wanted))]
-    return fitting[-1] if fitting else None
+def _fitting(
+    credentials: Sequence[Credential], wanted: list[AttributeRequest]
+) -> list[Credential]:
+    """The credentials that answer all that is wanted of them, the newest first."""
+    return [one for one in reversed(credentials) if all(map(one.discloses, wanted))]

@@ -3,14 +3,15 @@
 In place of proofs the wallet sends, for each disjunction, a list of values::
 
     {"disclosed": [[{"id": "scheme.issuer.cred.attr", "rawvalue": "456",
-                     "issuancetime": 1582761600}]],
+                     "issuancetime": 1582761600, "expired": false}]],
      "intact": true}
 
-`intact: false` stands for proofs that do not verify. For issuing sessions the same object
-is sent to `/commitments`.
+`intact: false` stands for proofs that do not verify, `expired: true` for an attribute of
+a credential that is no longer valid. For issuing sessions the same object is sent to
+`/commitments`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import TypeAlias
 
@@ -37,6 +38,12 @@ class DisclosedValue(Document):
     id: str
     rawvalue: str | None = None
     issuancetime: int = 0
+    expired: bool = False
+
+    @property
+    def credential(self) -> str:
+        """The id of the credential type: the first three parts."""
+        return ".".join(self.id.split(".")[:3])
 
 
 class Proofs(Document):
@@ -58,6 +65,16 @@ class Checked:
     disclosed: DisclosedLists
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What a session says of credential types, apart from what it asks for."""
+
+    #: Those whose expired credentials are accepted.
+    expiry_skipped: frozenset[str] = field(default_factory=frozenset)
+    #: Those that have to come with a proof that they were not revoked.
+    revocation: frozenset[str] = field(default_factory=frozenset)
+
+
 def parse_proofs(body: bytes) -> Proofs:
     """The wallet's proofs in a body."""
     try:
@@ -66,7 +83,7 @@ def parse_proofs(body: bytes) -> Proofs:
         raise Refused(ErrorKind.MALFORMED_INPUT, fault.message) from None
 
 
-def check(disclose: ConDisCon, proofs: Proofs) -> Checked:
+def check(disclose: ConDisCon, proofs: Proofs, terms: Terms = Terms()) -> Checked:
     """Compare what was disclosed with what was asked for, disjunction by disjunction."""
     if not proofs.intact:
         return Checked(ProofStatus.INVALID, [])
@@ -75,13 +92,18 @@ def check(disclose: ConDisCon, proofs: Proofs) -> Checked:
     for disjunction, given in zip_longest(disclose, proofs.disclosed, fillvalue=None):
         used = None if disjunction is None else _used(disjunction, given or [])
         if disjunction is not None:
-            lists.append(None if used is None else _attributes((given or [])[:used]))
-        extra += _attributes((given or [])[used or 0 :], AttributeStatus.EXTRA)
-    missing = None in lists
-    return Checked(
-        ProofStatus.MISSING_ATTRIBUTES if missing else ProofStatus.VALID,
-        [*lists, extra] if extra else lists,
-    )
+            satisfying = (given or [])[: used or 0]
+            lists.append(None if used is None else _attributes(satisfying, terms))
+        extra += _attributes((given or [])[used or 0 :], terms, AttributeStatus.EXTRA)
+    proof_status = _verdict(proofs, terms, missing=None in lists)
+    return Checked(proof_status, [*lists, extra] if extra else lists)
+
+
+def issuing_refusal(proof_status: ProofStatus) -> ErrorKind:
+    """How nothing is issued against such proofs (reference irma.md §1.1, trap T27)."""
+    if proof_status is ProofStatus.EXPIRED:
+        return ErrorKind.ATTRIBUTES_EXPIRED
+    return ErrorKind.INVALID_PROOFS
 
 
 def implicit_of(disclosed: DisclosedLists) -> ConDisCon:
@@ -97,6 +119,15 @@ def implicit_of(disclosed: DisclosedLists) -> ConDisCon:
         ]
         for attributes in disclosed
     ]
+
+
+def _verdict(proofs: Proofs, terms: Terms, *, missing: bool) -> ProofStatus:
+    if missing:
+        return ProofStatus.MISSING_ATTRIBUTES
+    given = [value for one in proofs.disclosed for value in one]
+    if any(one.expired and one.credential not in terms.expiry_skipped for one in given):
+        return ProofStatus.EXPIRED
+    return ProofStatus.VALID
 
 
 def _used(
@@ -120,19 +151,24 @@ def _satisfies(value: DisclosedValue, asked: AttributeRequest) -> bool:
 
 
 def _attributes(
-    values: list[DisclosedValue], status: AttributeStatus | None = None
+    values: list[DisclosedValue], terms: Terms, status: AttributeStatus | None = None
 ) -> list[JsonObject]:
-    return [_attribute(value, status) for value in values]
+    return [_attribute(value, terms, status) for value in values]
 
 
-def _attribute(value: DisclosedValue, status: AttributeStatus | None) -> JsonObject:
+def _attribute(
+    value: DisclosedValue, terms: Terms, status: AttributeStatus | None
+) -> JsonObject:
     raw = value.rawvalue
     kind = AttributeStatus.NULL if raw is None else AttributeStatus.PRESENT
     translations: JsonValue = None if raw is None else {"": raw, "en": raw, "nl": raw}
-    return {
+    attribute: JsonObject = {
         "rawvalue": raw,
         "value": translations,
         "id": value.id,
         "status": str(status or kind),
         "issuancetime": value.issuancetime,
     }
+    if value.credential in terms.revocation:
+        attribute["notrevoked"] = True
+    return attribute

@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from orchestrator.sandbox.chaining import Sandbox
 from orchestrator.sandbox.faults import LostUpdate, Refused
+from orchestrator.sandbox.sessions import Session
 from schemas.irma import ErrorKind, IrmaError, JsonObject, irma_error
 
 log = structlog.get_logger(__name__)
@@ -53,12 +54,31 @@ def token_in(request: web.Request, name: str) -> str:
     return token
 
 
-async def body_of(request: web.Request) -> bytes:
-    """The body of a request, if it is not too large."""
+async def session_at(request: web.Request) -> Session:
+    """The session in a path below `/irma/session`, if it may be asked for here (§2.2)."""
+    session = await request.app[SANDBOX].by_client(token_in(request, "clientToken"))
+    host = session.request.request.host
+    if host and host != request.host:
+        raise Refused(ErrorKind.UNAUTHORIZED, "Host mismatch")
+    return session
+
+
+async def body_of(
+    request: web.Request, kind: ErrorKind = ErrorKind.INVALID_REQUEST
+) -> bytes:
+    """The body of a request, if it is not too large nor too slow."""
     try:
-        return await request.read()
+        async with asyncio.timeout(request.app[SANDBOX].config.read_timeout_s):
+            return await request.read()
     except web.HTTPRequestEntityTooLarge:
-        raise Refused(ErrorKind.INVALID_REQUEST, "http: request body too large") from None
+        raise Refused(kind, "http: request body too large") from None
+    except TimeoutError:
+        raise Refused(kind, "i/o timeout") from None
+
+
+def refusal_response(refusal: Refused) -> web.Response:
+    """A refusal as an IRMA error."""
+    return json_response(refusal.error.to_wire(), refusal.http_status)
 
 
 @web.middleware
@@ -67,7 +87,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except Refused as refusal:
-        return json_response(refusal.error.to_wire(), refusal.http_status)
+        return refusal_response(refusal)
     except LostUpdate:
         kind = ErrorKind.INTERNAL_ERROR
         return json_response(irma_error(kind).to_wire(), kind.http_status)
@@ -80,6 +100,9 @@ def cut(limit_s: float) -> Middleware:
 
     @web.middleware
     async def cut_off(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.endswith("/statusevents"):
+            return await handler(request)
+
         async def handled() -> web.StreamResponse:
             return await handler(request)
 
@@ -100,11 +123,6 @@ def _log_late_failure(task: asyncio.Task[web.StreamResponse]) -> None:
     """Nobody waits for a handler that was cut off; its failure must not pass unseen."""
     if not task.cancelled() and (fault := task.exception()):
         log.error("late_handler_failed", fault=type(fault).__name__)
-
-
-async def vary(_: web.Request, response: web.StreamResponse) -> None:
-    """Every answer varies by origin, as upstream's CORS handler has it."""
-    response.headers["Vary"] = "Origin"
 
 
 def _no_such_route(request: web.Request, fault: web.HTTPException) -> web.Response:

@@ -22,6 +22,12 @@ def denial(config: SandboxConfig, requestor: str, request: SessionRequest) -> st
     return None
 
 
+def may_revoke(config: SandboxConfig, requestor: str, credential: str) -> bool:
+    """Whether the requestor may revoke credentials of a type (reference irma.md §3.3)."""
+    own = config.requestors.get(requestor, _NOBODY)
+    return _matches(credential, own.revoke_perms + config.revoke_perms)
+
+
 def _issuing(permissions: tuple[str, ...], request: SessionRequest) -> str | None:
     plain = request.request
     if not isinstance(plain, IssuanceRequest):

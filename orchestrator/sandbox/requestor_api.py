@@ -2,7 +2,8 @@
 
 from aiohttp import web
 
-from orchestrator.sandbox.config import SandboxConfig
+from orchestrator.sandbox import sse
+from orchestrator.sandbox.authentication import Authenticated, authenticated
 from orchestrator.sandbox.faults import Refused
 from orchestrator.sandbox.http import (
     SANDBOX,
@@ -12,7 +13,13 @@ from orchestrator.sandbox.http import (
     token_in,
 )
 from orchestrator.sandbox.sessions import Session
-from schemas.irma import ErrorKind, InvalidSessionRequest, parse_session_request
+from schemas.irma import (
+    ErrorKind,
+    InvalidSessionRequest,
+    SessionRequest,
+    parse_session_request,
+    request_from_claims,
+)
 
 
 def routes() -> list[web.RouteDef]:
@@ -22,8 +29,10 @@ def routes() -> list[web.RouteDef]:
         web.post("/session", start),
         web.post("/session/", start),
         web.get(f"{session}/status", status, allow_head=False),
+        web.get(f"{session}/statusevents", status_events, allow_head=False),
         web.get(f"{session}/result", result, allow_head=False),
         web.get(f"{session}/result-jwt", result_jwt, allow_head=False),
+        web.get(f"{session}/getproof", proof, allow_head=False),
         web.delete(session, delete),
         web.get("/publickey", public_key, allow_head=False),
         web.get("/health", health, allow_head=False),
@@ -34,41 +43,47 @@ async def start(request: web.Request) -> web.Response:
     """Start a session and answer with its package."""
     sandbox = request.app[SANDBOX]
     body = await body_of(request)
-    requestor = authenticated(
-        sandbox.config,
-        content_type=request.headers.get("Content-Type", ""),
-        authorization=request.headers.get("Authorization"),
-    )
-    try:
-        session_request = parse_session_request(body)
-    except InvalidSessionRequest as fault:
-        raise Refused(ErrorKind.INVALID_REQUEST, fault.message) from None
-    session = sandbox.start(session_request, requestor)
+    by = requestor_of(request, body)
+    session = sandbox.start(_asked(by, body), by.requestor)
     return json_response(session.package(sandbox.config.url))
 
 
-def authenticated(
-    config: SandboxConfig, *, content_type: str, authorization: str | None
-) -> str:
-    """The requestor's name; "" where nobody has to authenticate (irma.md §3.1)."""
-    if not content_type.startswith(("application/json", "text/plain")):
-        message = f"Unsupported Content-Type: {content_type}"
-        raise Refused(ErrorKind.INVALID_REQUEST, message)
-    header_expected = bool(config.requestors)
-    json_given = content_type.startswith("application/json")
-    if not json_given or (authorization is not None) != header_expected:
-        raise Refused(ErrorKind.INVALID_REQUEST, "request could not be authenticated")
-    if not header_expected:
-        return ""
-    for name, requestor in config.requestors.items():
-        if requestor.key == authorization:
-            return name
-    raise Refused(ErrorKind.UNAUTHORIZED)
+def requestor_of(request: web.Request, body: bytes) -> Authenticated:
+    """Who makes a request."""
+    sandbox = request.app[SANDBOX]
+    return authenticated(
+        sandbox.config,
+        content_type=request.headers.get("Content-Type", ""),
+        authorization=request.headers.get("Authorization"),
+        body=body,
+        now=sandbox.clock(),
+    )
+
+
+def _asked(by: Authenticated, body: bytes) -> SessionRequest:
+    try:
+        if by.claims is not None:
+            return request_from_claims(by.claims)
+        return parse_session_request(body)
+    except InvalidSessionRequest as fault:
+        raise Refused(ErrorKind.INVALID_REQUEST, fault.message) from None
 
 
 async def status(request: web.Request) -> web.Response:
     """The session's status, a JSON string."""
     return json_response((await _session(request)).status)
+
+
+async def status_events(request: web.Request) -> web.StreamResponse:
+    """The same, each time it changes; a token of no session is not looked up (§1.1)."""
+    if not request.app[SANDBOX].config.sse:
+        raise Refused(ErrorKind.SSE_DISABLED)
+    token = token_in(request, "requestorToken")
+    try:
+        session = await request.app[SANDBOX].by_requestor(token)
+    except Refused:
+        raise Refused(ErrorKind.UNSUPPORTED) from None
+    return await sse.stream(request, session)
 
 
 async def result(request: web.Request) -> web.Response:
@@ -83,9 +98,17 @@ async def result_jwt(request: web.Request) -> web.Response:
     return text_response(sandbox.signer.result_jwt(session, sandbox.clock()))
 
 
+async def proof(request: web.Request) -> web.Response:
+    """The session's result as it stands, signed in a form of old."""
+    sandbox = request.app[SANDBOX]
+    session = await _session(request)
+    return text_response(sandbox.signer.legacy_jwt(session, sandbox.clock()))
+
+
 async def delete(request: web.Request) -> web.Response:
     """Cancel the session; nothing happens to one that is over."""
-    await request.app[SANDBOX].cancel(await _session(request))
+    sandbox = request.app[SANDBOX]
+    await sandbox.cancel(await sandbox.by_requestor(token_in(request, "requestorToken")))
     return web.Response()
 
 
@@ -102,4 +125,4 @@ async def health(_: web.Request) -> web.Response:
 
 async def _session(request: web.Request) -> Session:
     token = token_in(request, "requestorToken")
-    return await request.app[SANDBOX].by_requestor(token)
+    return await request.app[SANDBOX].seen_by_requestor(token)

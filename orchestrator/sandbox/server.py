@@ -9,11 +9,22 @@ from collections.abc import AsyncIterator, Callable
 import structlog
 from aiohttp import web
 
-from orchestrator.sandbox import app_api, requestor_api
+from orchestrator.sandbox import (
+    app_api,
+    control_api,
+    cors,
+    frontend,
+    requestor_api,
+    revocation,
+    sse,
+    static,
+    wallet_page,
+)
 from orchestrator.sandbox.chaining import Sandbox
 from orchestrator.sandbox.config import SandboxConfig
-from orchestrator.sandbox.http import BODY_BYTES_MAX, RUNNING, SANDBOX, cut, errors, vary
+from orchestrator.sandbox.http import BODY_BYTES_MAX, RUNNING, SANDBOX, cut, errors
 from orchestrator.sandbox.outbound import Outbound
+from orchestrator.sandbox.retries import GIVEN
 
 log = structlog.get_logger(__name__)
 
@@ -25,12 +36,27 @@ def create_app(
 ) -> web.Application:
     """A server with no sessions; everything it will know hangs on the application."""
     app = web.Application(
-        middlewares=[cut(config.handler_cut_s), errors], client_max_size=BODY_BYTES_MAX
+        middlewares=[
+            cors.preflight,
+            control_api.reset_after_processing,
+            cut(config.handler_cut_s),
+            errors,
+        ],
+        client_max_size=BODY_BYTES_MAX,
     )
     app[RUNNING] = set()
+    app[GIVEN] = {}
+    app[revocation.REVOCABLE] = set()
+    app[sse.EVENTS] = sse.Events()
+    app[sse.STREAMS] = set()
     app[SANDBOX] = Sandbox(config, clock=clock, token=random_token, outbound=Outbound())
-    app.add_routes([*requestor_api.routes(), *app_api.routes()])
-    app.on_response_prepare.append(vary)
+    app[SANDBOX].store.listeners.append(app[sse.EVENTS].published)
+    app.add_routes([*requestor_api.routes(), *revocation.routes()])
+    app.add_routes([*app_api.routes(), *frontend.routes(), *static.routes()])
+    app.add_routes(control_api.routes())
+    wallet_page.install(app, config.wallet_file)
+    app.on_response_prepare.append(cors.add_headers)
+    app.on_shutdown.append(sse.close_streams)
     app.cleanup_ctx.append(_background)
     return app
 

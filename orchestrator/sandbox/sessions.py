@@ -10,13 +10,16 @@ from typing import Final
 
 from yarl import URL
 
-from orchestrator.sandbox.disclosure import Checked, DisclosedLists
-from orchestrator.sandbox.faults import LostUpdate, Refused
+from orchestrator.sandbox.disclosure import Checked, DisclosedLists, Terms
+from orchestrator.sandbox.faults import Refused
+from orchestrator.sandbox.signatures import nonce_of, signed_message
 from schemas.irma import (
     ConDisCon,
     ErrorKind,
+    FrontendOptions,
     IrmaError,
     JsonObject,
+    PairingMethod,
     ProofStatus,
     SessionRequest,
     SessionResult,
@@ -44,6 +47,8 @@ class Session:
     #: Attributes of earlier steps of the chain, to be disclosed again.
     implicit: ConDisCon = field(default_factory=list)
     status: Status = Status.INITIALIZED
+    pairing: PairingMethod = PairingMethod.NONE
+    pairing_code: str | None = None
     app_token: str | None = None
     proof_status: ProofStatus | None = None
     disclosed: DisclosedLists = field(default_factory=list)
@@ -55,6 +60,23 @@ class Session:
     def disclose(self) -> ConDisCon:
         """Everything this session has to disclose."""
         return [*self.request.request.disclose, *self.implicit]
+
+    @property
+    def terms(self) -> Terms:
+        """What the request says of credential types, apart from what it asks for."""
+        plain = self.request.request
+        return Terms(
+            frozenset(plain.skip_expiry_check or ()), frozenset(plain.revocation or ())
+        )
+
+    @property
+    def nonce(self) -> str:
+        """What the proofs are made for; it never changes."""
+        return nonce_of(self.client_token)
+
+    def options(self) -> FrontendOptions:
+        """What frontend and app are told about pairing."""
+        return FrontendOptions(pairingMethod=self.pairing, pairingCode=self.pairing_code)
 
     def pointer(self, url: str) -> JsonObject:
         """What the app scans or is forwarded to."""
@@ -96,12 +118,13 @@ def new_session(
     request: SessionRequest, requestor: str, now: float, token: Callable[[], str]
 ) -> Session:
     """A session that waits for its app."""
+    requestor_token = token()
     return Session(
-        requestor_token=token(),
+        requestor_token=requestor_token,
         client_token=token(),
         frontend_token=token(),
         requestor=requestor,
-        request=request,
+        request=_augmented(request, requestor_token),
         last_active=now,
     )
 
@@ -120,10 +143,13 @@ def next_session(
 
 def timed_out(session: Session, now: float, max_lifetime_s: float) -> bool:
     """Whether nobody has been heard of for too long (reference irma.md §4.2)."""
-    if session.status.final:
-        return False
+    return not session.status.final and now > expiry(session, max_lifetime_s)
+
+
+def expiry(session: Session, max_lifetime_s: float) -> float:
+    """When a session that is not over times out, if nobody is heard of."""
     waiting = session.status is Status.INITIALIZED and session.request.timeout
-    return now - session.last_active > (waiting or max_lifetime_s)
+    return session.last_active + (waiting or max_lifetime_s)
 
 
 def connected(
@@ -143,13 +169,37 @@ def connected(
     if not lowest <= PROTOCOL <= highest:
         refusal = Refused(ErrorKind.PROTOCOL_VERSION)
         return cancelled(active, now, refusal.error)
-    return replace(active, status=Status.CONNECTED, app_token=app_token)
+    alone = session.pairing is PairingMethod.NONE
+    status = Status.CONNECTED if alone else Status.PAIRING
+    return replace(active, status=status, app_token=app_token)
+
+
+def with_pairing(
+    session: Session, pairing: PairingMethod | None, code: Callable[[], str]
+) -> Session:
+    """The frontend asks for pairing or does without; None only reads (irma.md §4.4)."""
+    if session.status is not Status.INITIALIZED:
+        message = "Frontend options cannot be updated when client is already connected"
+        raise Refused(ErrorKind.UNEXPECTED_REQUEST, message)
+    if pairing is None:
+        return session
+    pairing_code = code() if pairing is PairingMethod.PIN else None
+    return replace(session, pairing=pairing, pairing_code=pairing_code)
+
+
+def paired(session: Session) -> Session:
+    """The user has typed the code: it is the right app."""
+    if session.status is not Status.PAIRING:
+        raise Refused(ErrorKind.UNEXPECTED_REQUEST, "Pairing was not enabled")
+    return replace(session, status=Status.CONNECTED)
 
 
 def check_app(session: Session, app_token: str) -> None:
     """Later calls of the app repeat the token it invented."""
     if not app_token or app_token != session.app_token:
         raise Refused(ErrorKind.SESSION_UNAUTHORIZED)
+    if session.status is Status.PAIRING:
+        raise Refused(ErrorKind.PAIRING_REQUIRED)
     if session.status is not Status.CONNECTED:
         raise Refused(ErrorKind.UNEXPECTED_REQUEST)
 
@@ -161,7 +211,7 @@ def proved(session: Session, checked: Checked, now: float) -> Session:
         last_active=now,
         proof_status=checked.proof_status,
         disclosed=checked.disclosed,
-        signature=_signature(session.request),
+        signature=_signature(session, checked, now),
     )
 
 
@@ -183,42 +233,6 @@ def cancelled(session: Session, now: float, error: IrmaError | None = None) -> S
     )
 
 
-class SessionStore:
-    """The sessions, by both their tokens; the later of two writers loses."""
-
-    def __init__(self) -> None:
-        self._by_client: dict[str, Session] = {}
-        self._client_tokens: dict[str, str] = {}
-
-    def add(self, session: Session) -> None:
-        """Take in a new session."""
-        self._by_client[session.client_token] = session
-        self._client_tokens[session.requestor_token] = session.client_token
-
-    def by_client(self, token: str) -> Session | None:
-        """The session an app or a browser means."""
-        return self._by_client.get(token)
-
-    def by_requestor(self, token: str) -> Session | None:
-        """The session a requestor means."""
-        return self._by_client.get(self._client_tokens.get(token, ""))
-
-    def commit(self, before: Session, after: Session) -> None:
-        """Publish a change, unless the session changed since it was read."""
-        if self._by_client.get(before.client_token) is not before:
-            raise LostUpdate
-        self._by_client[before.client_token] = after
-
-    def remove(self, session: Session) -> None:
-        """Forget a session."""
-        del self._by_client[session.client_token]
-        del self._client_tokens[session.requestor_token]
-
-    def all(self) -> list[Session]:
-        """Every session there is, safe against changes meanwhile."""
-        return list(self._by_client.values())
-
-
 def _pairing_recommended(request: SessionRequest) -> bool:
     """Whether the frontend is told to pair (reference irma.md §1)."""
     return (
@@ -237,12 +251,19 @@ def _attributes(request: SessionRequest) -> Iterable[AttributeRequest]:
     )
 
 
-def _signature(request: SessionRequest) -> JsonObject | None:
-    """A signed message without its signature: the sandbox has no cryptography."""
-    if not isinstance(request.request, SignatureRequest):
+def _augmented(request: SessionRequest, requestor_token: str) -> SessionRequest:
+    """The request with the token in the app's return URL (reference irma.md §2.2)."""
+    plain = request.request
+    if not plain.augment_return_url or not plain.client_return_url:
+        return request
+    joint = "&" if "?" in plain.client_return_url else "?"
+    url = f"{plain.client_return_url}{joint}token={requestor_token}"
+    return request.with_client_return_url(url, augment=True)
+
+
+def _signature(session: Session, checked: Checked, now: float) -> JsonObject | None:
+    """The signed message of a signing session."""
+    plain = session.request.request
+    if not isinstance(plain, SignatureRequest):
         return None
-    return {
-        "@context": "https://irma.app/ld/signature/v2",
-        "signature": [],
-        "message": request.request.message,
-    }
+    return signed_message(plain.message, session.nonce, checked.disclosed, int(now))

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 from orchestrator.sandbox.config import SandboxConfig
 from orchestrator.sandbox.faults import Refused
 from orchestrator.sandbox.sessions import Session
-from schemas.irma import ErrorKind, result_claims
+from schemas.irma import ErrorKind, legacy_claims, result_claims
 
 
 class ResultSigner:
@@ -48,6 +48,16 @@ class ResultSigner:
     def result_jwt(self, session: Session, now: float) -> str:
         """A session's result as a JWT, signed whatever its status."""
         claims = result_claims(
+            session.result(),
+            issuer=self._issuer,
+            validity_s=session.request.validity,
+            now=int(now),
+        )
+        return jwt.encode(claims, self._key, algorithm="RS256")
+
+    def legacy_jwt(self, session: Session, now: float) -> str:
+        """A session's result as servers from before IRMA signed it (irma.md §6)."""
+        claims = legacy_claims(
             session.result(),
             issuer=self._issuer,
             validity_s=session.request.validity,

@@ -97,3 +97,38 @@ async def test_configuration_file(tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{port}/session"
         async with http.post(url, json=DISCLOSURE) as response:
             assert response.status == 403
+
+
+async def test_faults_on_the_command_line(tmp_path: Path) -> None:
+    """What goes wrong, and where the page's wallet is kept, are options as well."""
+    options = ("--faults", '{"lost_update": {"times": 2}}')
+    wallet = ("--wallet-file", str(tmp_path / "wallet.json"))
+    async with (
+        asyncio.timeout(2 * BOUND_S),
+        sandbox_process(*options, *wallet) as process,
+        aiohttp.ClientSession() as http,
+    ):
+        port = (await log_line(process))["port"]
+        async with http.get(f"http://127.0.0.1:{port}/sandbox/faults") as response:
+            assert (await response.json())["lost_update"] == {"times": 2}
+
+
+@pytest.mark.parametrize(
+    "option, content, reason",
+    [
+        ("--faults", '{"slow": {}}', b"slow: Extra inputs are not permitted"),
+        ("--wallet-file", "not JSON", b"content: Invalid JSON"),
+    ],
+)
+async def test_mistakes_are_told(
+    tmp_path: Path, option: str, content: str, reason: bytes
+) -> None:
+    """A sandbox that cannot do what it is told says why, and ends."""
+    file = tmp_path / "wallet.json"
+    file.write_text(content)
+    value = content if option == "--faults" else str(file)
+    async with asyncio.timeout(2 * BOUND_S), sandbox_process(option, value) as process:
+        _, log = await process.communicate()
+        assert process.returncode not in {0, None}
+    assert reason in log
+    assert b"Traceback" not in log

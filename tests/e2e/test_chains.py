@@ -11,7 +11,8 @@ from aiohttp import web
 
 from orchestrator.domain.chain import ChainState, StepState
 from orchestrator.ports import Waiting
-from orchestrator.sandbox.wallet import StepStatus, Wallet, decline
+from orchestrator.sandbox.user import decline
+from orchestrator.sandbox.wallet import StepStatus, Wallet
 from schemas.irma import SessionType
 from tests.contract.sandbox_lab import Received, claims_of, endpoint_at_work
 from tests.support.lab import (

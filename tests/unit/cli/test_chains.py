@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.chains import list_chains, show_chain, shown_json
+from orchestrator.cli.chains import list_chains, show_chain, shown_json, start_chain
 from orchestrator.domain.chain import Chain, ChainState, Slot, Step, StepState
 from orchestrator.domain.errors import NotConfigured
 from orchestrator.sealing import new_key
@@ -91,3 +91,18 @@ def test_the_end_of_a_chain_is_no_step(states: list[StepState], steps: int) -> N
         created_at=NOW,
     )
     assert shown_json(chain, rows(*states), [], [])["steps"] == steps
+
+
+async def test_wallet_that_cannot_be_used_starts_nothing(tmp_path: Path) -> None:
+    """A file that is no wallet is a wrong option, found before a chain is started."""
+    file = tmp_path / "wallet.json"
+    file.write_text("{}")
+    with pytest.raises(NotConfigured, match="credentials: Field required"):
+        await start_chain(
+            settings(tmp_path / "no.db"),
+            b"{}",
+            None,
+            wallet=False,
+            wallet_file=file,
+            as_json=False,
+        )

@@ -10,6 +10,7 @@ from orchestrator.sandbox.chaining import Sandbox
 from orchestrator.sandbox.config import SandboxConfig
 from orchestrator.sandbox.disclosure import DisclosedValue, Proofs
 from orchestrator.sandbox.faults import LostUpdate, PostFailed, Refused
+from orchestrator.sandbox.knobs import Fault, Faults
 from orchestrator.sandbox.outbound import Answer, Outbound
 from orchestrator.sandbox.sessions import Session
 from schemas.irma import (
@@ -28,7 +29,9 @@ DISCLOSURE: JsonObject = {
 }
 ISSUANCE: JsonObject = {
     "@context": "https://irma.app/ld/request/issuance/v2",
-    "credentials": [{"credential": "irma-demo.MijnOverheid.root"}],
+    "credentials": [
+        {"credential": "irma-demo.MijnOverheid.root", "attributes": {"BSN": "1"}}
+    ],
     "disclose": [[[STUDENT_ID]]],
 }
 NEXT: JsonObject = {"nextSession": {"url": "https://shop.example/next"}}
@@ -44,9 +47,11 @@ class Endpoint(Outbound):
         self.answers = list(answers)
         self.received: list[tuple[str, SessionResult]] = []
 
-    async def post(self, url: str, body: bytes, content_type: str) -> Answer:
+    async def post(
+        self, url: str, body: bytes, content_type: str, answers_lost: int = 0
+    ) -> Answer:
         """Note the result and give the next answer."""
-        assert content_type == "application/json; charset=UTF-8"
+        assert (content_type, answers_lost) == ("application/json; charset=UTF-8", 0)
         self.received.append((url, parse_session_result(body)))
         answer = self.answers.pop(0) if self.answers else Answer(204, b"")
         if answer is None:
@@ -248,6 +253,18 @@ async def test_timeout_is_noticed_on_access_and_announced_once() -> None:
     assert (await world.now_stored(begun)).status is Status.TIMEOUT
     await world.sandbox.sweep()
     assert [posted.status for _, posted in world.endpoint.received] == ["TIMEOUT"]
+
+
+async def test_sweep_forgets_a_timeout_that_is_never_stored() -> None:
+    """A session that times out again and again is forgotten like others that are over."""
+    world = World()
+    world.sandbox.knobs.faults = Faults(repeated_timeout=Fault())
+    begun = world.start(timeout=60, **CALLBACK)
+    for world.now in (60.1, 300.0, 300.1):
+        await world.sandbox.sweep()
+    with pytest.raises(Refused, match="SESSION_UNKNOWN"):
+        await world.now_stored(begun)
+    assert [posted.status for _, posted in world.endpoint.received] == ["TIMEOUT"] * 3
 
 
 async def test_timeout_keeps_what_was_proved() -> None:

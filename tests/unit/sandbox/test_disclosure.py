@@ -5,9 +5,15 @@ import json
 import pytest
 from pydantic import JsonValue
 
-from orchestrator.sandbox.disclosure import check, implicit_of, parse_proofs
+from orchestrator.sandbox.disclosure import (
+    Terms,
+    check,
+    implicit_of,
+    issuing_refusal,
+    parse_proofs,
+)
 from orchestrator.sandbox.faults import Refused
-from schemas.irma import ConDisCon, ProofStatus, session_request_from
+from schemas.irma import ConDisCon, ErrorKind, ProofStatus, session_request_from
 
 STUDENT_ID = "irma-demo.RU.studentCard.studentID"
 LEVEL = "irma-demo.RU.studentCard.level"
@@ -176,3 +182,42 @@ def test_implicit_list_repeats_values() -> None:
         [[]],
         [[{"type": CARD, "value": "present"}]],
     ]
+
+
+@pytest.mark.parametrize(
+    "disclose, skipped, proof_status",
+    [
+        ([[[STUDENT_ID]]], frozenset(), ProofStatus.EXPIRED),
+        ([[[STUDENT_ID]]], frozenset({CARD}), ProofStatus.VALID),
+        ([[[LEVEL]]], frozenset(), ProofStatus.MISSING_ATTRIBUTES),
+    ],
+)
+def test_expired_credential(
+    disclose: JsonValue, skipped: frozenset[str], proof_status: ProofStatus
+) -> None:
+    """An expired credential still shows its values; its type may be excepted."""
+    given = {"id": STUDENT_ID, "rawvalue": "456", "expired": True}
+    proofs = parse_proofs(json.dumps({"disclosed": [[given]]}).encode())
+    checked = check(condiscon(disclose), proofs, Terms(expiry_skipped=skipped))
+    assert checked.proof_status is proof_status
+    assert (checked.disclosed[-1] or [{}])[0]["rawvalue"] == "456"
+
+
+def test_proof_of_nonrevocation() -> None:
+    """Where it was asked for, an attribute says that its credential is not revoked."""
+    proofs = parse_proofs(
+        json.dumps({"disclosed": [[value(STUDENT_ID, "456")]]}).encode()
+    )
+    checked = check(
+        condiscon([[[STUDENT_ID]]]), proofs, Terms(revocation=frozenset({CARD}))
+    )
+    assert checked.disclosed[0] is not None
+    assert checked.disclosed[0][0]["notrevoked"] is True
+
+
+def test_nothing_is_issued_against_bad_proofs() -> None:
+    """Expired attributes have an error of their own."""
+    expired = issuing_refusal(ProofStatus.EXPIRED)
+    assert expired is ErrorKind.ATTRIBUTES_EXPIRED
+    for bad in (ProofStatus.INVALID, ProofStatus.MISSING_ATTRIBUTES):
+        assert issuing_refusal(bad) is ErrorKind.INVALID_PROOFS

@@ -9,9 +9,16 @@ from pydantic import JsonValue
 
 from orchestrator.sandbox import sessions
 from orchestrator.sandbox.disclosure import Checked
-from orchestrator.sandbox.faults import LostUpdate, Refused
-from orchestrator.sandbox.sessions import Session, SessionStore
-from schemas.irma import ErrorKind, ProofStatus, Status, irma_error, session_request_from
+from orchestrator.sandbox.faults import Refused
+from orchestrator.sandbox.sessions import Session
+from schemas.irma import (
+    ErrorKind,
+    PairingMethod,
+    ProofStatus,
+    Status,
+    irma_error,
+    session_request_from,
+)
 
 NOT_NULL: JsonValue = {"type": "irma-demo.RU.studentCard.studentID", "notNull": True}
 STUDENT_ID = "irma-demo.RU.studentCard.studentID"
@@ -166,22 +173,6 @@ def test_cancelled_session_forgets_what_was_proved() -> None:
     }
 
 
-def test_signed_message_is_kept() -> None:
-    """A signing session's result holds the message, without a signature."""
-    request = session_request_from(
-        {
-            "@context": "https://irma.app/ld/request/signature/v2",
-            "message": "I agree",
-            "disclose": [[[]]],
-        }
-    )
-    begun = sessions.new_session(request, "", 0.0, tokens())
-    proved = sessions.proved(begun, Checked(ProofStatus.VALID, [[]]), 1.0)
-    signature = proved.result().to_wire()["signature"]
-    assert isinstance(signature, dict)
-    assert signature["message"] == "I agree"
-
-
 @pytest.mark.parametrize(
     "begun, limit_s",
     [(session(), 900), (session(timeout=60), 60), (connected(timeout=60), 901)],
@@ -206,25 +197,76 @@ def test_next_session_inherits() -> None:
     assert fresh.disclose == [*first.request.request.disclose, [[]]]
 
 
-def test_later_writer_loses() -> None:
-    """Of two changes that began with the same session, the second is refused."""
-    store = SessionStore()
-    before = session()
-    store.add(before)
-    first, second = sessions.done(before, None), sessions.cancelled(before, 1.0)
-    store.commit(before, first)
-    with pytest.raises(LostUpdate):
-        store.commit(before, second)
-    assert store.by_client("token2") is first
-    assert store.by_requestor("token1") is first
+@pytest.mark.parametrize(
+    "url, augmented",
+    [
+        ("https://shop.example/done", "https://shop.example/done?token=token1"),
+        ("https://shop.example/?a=b", "https://shop.example/?a=b&token=token1"),
+    ],
+)
+def test_augmented_return_url(url: str, augmented: str) -> None:
+    """The requestor token is appended as text, whatever the URL looks like."""
+    request = session_request_from(
+        {**DISCLOSURE, "clientReturnUrl": url, "augmentReturnUrl": True}
+    )
+    begun = sessions.new_session(request, "", 0.0, tokens())
+    assert begun.request.request.client_return_url == augmented
 
 
-def test_forgotten_session_is_unknown() -> None:
-    """A removed session is found by neither token."""
-    store = SessionStore()
-    begun = session()
-    store.add(begun)
-    store.remove(begun)
-    assert store.by_client("token2") is None
-    assert store.by_requestor("token1") is None
-    assert store.all() == []
+def test_return_url_as_it_was_given() -> None:
+    """Nothing is appended to a return URL unasked."""
+    url = "https://shop.example/done"
+    request = session_request_from({**DISCLOSURE, "clientReturnUrl": url})
+    begun = sessions.new_session(request, "", 0.0, tokens())
+    assert begun.request.request.client_return_url == url
+
+
+def paired_with(code: str = "1761") -> Session:
+    """A session whose frontend asked for pairing."""
+    return sessions.with_pairing(session(), PairingMethod.PIN, lambda: code)
+
+
+def test_pairing() -> None:
+    """With pairing on, the app waits until the frontend says that the code was typed."""
+    waiting = sessions.connected(
+        paired_with(), app_token="app", versions=((2, 8), (2, 8)), now=1.0
+    )
+    assert waiting.status is Status.PAIRING
+    with pytest.raises(Refused, match="PAIRING_REQUIRED"):
+        sessions.check_app(waiting, "app")
+    assert sessions.paired(waiting).status is Status.CONNECTED
+    sessions.check_app(sessions.paired(waiting), "app")
+
+
+def test_pairing_takes_its_time() -> None:
+    """While it waits for the code, a session has its full lifetime anew."""
+    begun = sessions.with_pairing(session(timeout=60), PairingMethod.PIN, lambda: "0000")
+    waiting = sessions.connected(
+        begun, app_token="app", versions=((2, 8), (2, 8)), now=1.0
+    )
+    assert not sessions.timed_out(waiting, 901, 900)
+    assert sessions.timed_out(waiting, 902, 900)
+
+
+def test_pairing_options() -> None:
+    """The code is told as long as the method is `pin`; no method only reads."""
+    on = paired_with()
+    assert on.options().to_wire() == {
+        "@context": "https://irma.app/ld/options/v1",
+        "pairingMethod": "pin",
+        "pairingCode": "1761",
+    }
+    assert sessions.with_pairing(on, None, lambda: "2222") is on
+    off = sessions.with_pairing(on, PairingMethod.NONE, lambda: "2222")
+    assert off.options().to_wire() == {
+        "@context": "https://irma.app/ld/options/v1",
+        "pairingMethod": "none",
+    }
+
+
+def test_pairing_comes_too_late() -> None:
+    """Once the app is there, the frontend has no choice any more."""
+    with pytest.raises(Refused, match="UNEXPECTED_REQUEST"):
+        sessions.with_pairing(connected(), PairingMethod.PIN, lambda: "1761")
+    with pytest.raises(Refused, match="UNEXPECTED_REQUEST"):
+        sessions.paired(connected())
