@@ -8,11 +8,12 @@ BIN := .venv/bin
 RUNTIME := .venv/.runtime
 PROJECT := .venv/.project
 DEV := .venv/.dev
+FRONTEND := tests/e2e/frontend/node_modules/.package-lock.json
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
   --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help demo up test check lock system-python system system-tests
+.PHONY: help demo up test contract check lock system-python system system-tests
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,8 +24,11 @@ demo: system $(PROJECT) ## A whole chain on this machine, in under a minute
 up: system $(PROJECT) ## Every process on this machine, until Ctrl-C
 	@exec $(BIN)/chainctl up
 
-test: system-tests $(PROJECT) $(DEV) ## All tests, the fast ones first
+test: system-tests $(PROJECT) $(DEV) $(FRONTEND) ## All tests, the fast ones first
 	@exec $(BIN)/python -m pytest
+
+contract: system-tests $(PROJECT) $(DEV) $(FRONTEND) ## Every recorded answer, chain and trap of an IRMA server
+	@exec $(BIN)/python -m pytest -p tests.support.traps -m "contract or trap"
 
 check: system-python $(PROJECT) $(DEV) ## Format, lint, types and import direction
 	@$(BIN)/ruff format --check . || { echo "to mend: $(BIN)/ruff format ." >&2; exit 1; }
@@ -53,6 +57,11 @@ $(RUNTIME): requirements.txt requirements-build.txt | system-python
 
 $(PROJECT): pyproject.toml $(RUNTIME)
 	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The stock Yivi frontend, pinned by its hashes; a test follows a chain with it.
+$(FRONTEND): tests/e2e/frontend/package-lock.json | system-tests
+	@npm ci --prefix $(<D) --no-audit --no-fund --silent
 	@touch $@
 
 $(DEV): requirements-dev.txt $(RUNTIME)

@@ -3,7 +3,7 @@
 #
 #   setup.sh            python3-venv and rabbitmq-server (the latter not when RABBITMQ_URL is set)
 #   setup.sh --python   python3-venv only
-#   setup.sh --tests    postgresql as well
+#   setup.sh --tests    postgresql and node with npm as well
 #
 # What is there is looked up by file, so a machine that has everything is done in milliseconds.
 set -euo pipefail
@@ -22,9 +22,10 @@ missing_packages() {
   if [[ -z ${RABBITMQ_URL:-} && ! -x /usr/lib/rabbitmq/bin/rabbitmq-server ]]; then
     echo rabbitmq-server
   fi
-  if [[ $1 == --tests ]] && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
-    echo postgresql
-  fi
+  [[ $1 == --tests ]] || return 0
+  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql
+  command -v node >/dev/null || echo nodejs
+  command -v npm >/dev/null || echo npm
 }
 
 missing_venv() {
