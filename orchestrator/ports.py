@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from orchestrator.domain.chain import Chain, Slot, Step, View
 from orchestrator.domain.delivery import Reply
 from schemas.events import CLOUDEVENTS_JSON, Event, dump_event
-from schemas.irma import SessionPackage, SessionRequest, SessionResult
+from schemas.irma import (
+    RevocationRequest,
+    SessionPackage,
+    SessionPointer,
+    SessionRequest,
+    SessionResult,
+    Status,
+)
 from schemas.messages import CallbackWork, ReplyAddress, WakeUp, Work, dump
 
 if TYPE_CHECKING:
@@ -331,7 +338,9 @@ class Started:
 class Backend(Protocol):
     """A session system (IRMA server, later Ory and DID wallets).
 
-    Raises (all): BackendUnavailable, BackendRefused.
+    Raises (all): BackendUnavailable, BackendRefused. Where the backend refuses us and
+    not what is asked for, that is BackendUnavailable too (`NotAdmitted`): no requestor
+    can mend it.
     """
 
     async def start(self, request: SessionRequest) -> Started:
@@ -342,6 +351,18 @@ class Backend(Protocol):
 
     async def cancel(self, token: str) -> bool:
         """Cancel a session; False when the backend does not know it."""
+
+    async def status(self, token: str) -> Status | None:
+        """A session's status as it stands; None when the backend does not know it."""
+
+    async def next_pointer(self, package: SessionPackage) -> SessionPointer | None:
+        """The pointer of the session that followed this one in flow, if one did."""
+
+    async def revoke(self, request: RevocationRequest) -> None:
+        """Revoke a credential that the backend has issued."""
+
+    async def signs(self) -> bool:
+        """Whether the backend signs what it POSTs to us."""
 
     async def read_result(self, body: bytes, content_type: str) -> SessionResult:
         """Read a result that was POSTed to us, checking its signature where it has one.
@@ -383,3 +404,8 @@ class Signer(Protocol):
         self, result: SessionResult, *, validity_s: int, now: datetime
     ) -> str | None:
         """The result JWT, made off the event loop; None without a key."""
+
+    async def sign_legacy(
+        self, result: SessionResult, *, validity_s: int, now: datetime
+    ) -> str | None:
+        """The JWT of `/getproof`, made off the event loop; None without a key."""

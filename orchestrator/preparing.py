@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from orchestrator.domain.chain import Slot
 from orchestrator.sealing import Sealer
@@ -34,13 +35,51 @@ def unfit(request: SessionRequest) -> str | None:
     return None
 
 
+def unaugmentable(request: SessionRequest, *, enabled: bool) -> str | None:
+    """Why a request may not have its `clientReturnUrl` augmented, or None.
+
+    The reasons are the IRMA server's own words (reference irma.md §2.2).
+
+    Args:
+        request: the request.
+        enabled: the option `augment_client_return_url`.
+    """
+    plain = request.request
+    if not plain.augment_return_url:
+        return None
+    if not enabled:
+        return "augmenting client return url not enabled in server configuration"
+    return None if plain.client_return_url else "cannot augment empty client return url"
+
+
+def page_url(sealer: Sealer, base_url: str, chain_id: str) -> str:
+    """The address of a chain's page: whoever knows it is the chain's user."""
+    return f"{base_url.rstrip('/')}/page/{sealer.page_token(chain_id)}"
+
+
+def web_url(url: str | None) -> str | None:
+    """A URL that a browser may be sent on to: http or https with a host, else None."""
+    if url is None or not url.isprintable() or " " in url:
+        return None
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return url if parts.scheme in {"http", "https"} and parts.hostname else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Preparer:
-    """Puts our bridge and callback URLs into session requests."""
+    """Puts our bridge and callback URLs into session requests.
+
+    With `augment_chain_page` the app returns to the chain's page, which goes on to the
+    integrator's own `clientReturnUrl` when the chain is over.
+    """
 
     sealer: Sealer
     base_url: str
     wall_time: timedelta
+    augment_chain_page: bool = False
 
     def prepared(
         self, request: SessionRequest, slot: Slot, requestor: str, now: datetime
@@ -70,4 +109,17 @@ class Preparer:
             next_session=url("bridge", target) if target else None,
             callback=url("callback", request.callback_url),
         )
+        prepared = self._returning(prepared, slot)
         return prepared.model_copy(update={"validity": VALIDITY_DEFAULT_S})
+
+    def _returning(self, request: SessionRequest, slot: Slot) -> SessionRequest:
+        """The page in place of a `clientReturnUrl` that a page can go on to.
+
+        Where there is none the app shall open nothing, as the integrator asked: it would
+        open the page on a phone that has only scanned a QR. What is no web address, e.g.
+        `tel:`, is for the app alone.
+        """
+        if not self.augment_chain_page or not web_url(request.request.client_return_url):
+            return request
+        page = page_url(self.sealer, self.base_url, slot.chain_id)
+        return request.with_client_return_url(page)

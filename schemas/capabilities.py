@@ -15,12 +15,14 @@ class Capability(BaseModel):
     """The right to report on one step of one generation of one chain.
 
     `target` is the integrator's `nextSession` URL (kind `bridge`), `validity_s` the
-    lifetime of result JWTs about this step, `expires_at` unix seconds.
+    lifetime of result JWTs about this step, `expires_at` unix seconds. Kind `check` is
+    about no chain: it tells the queue that is its `target` that a backend's POST arrived,
+    and has no other effect.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["bridge", "callback"]
+    kind: Literal["bridge", "callback", "check"]
     chain_id: str
     step: int
     generation: int

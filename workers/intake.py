@@ -9,7 +9,8 @@ from typing import Final
 import structlog
 
 from orchestrator.domain import lookup, settling
-from orchestrator.domain.chain import Slot, View
+from orchestrator.domain.chain import Slot, Step, View
+from orchestrator.domain.ruling import Ruling, telling_overtaken
 from orchestrator.domain.settling import Report, Settled
 from orchestrator.ports import (
     Clock,
@@ -20,10 +21,9 @@ from orchestrator.ports import (
 )
 from orchestrator.rows import RowSecrets
 from orchestrator.rulings import Rulings
-from orchestrator.work import WorkMaker
-from schemas.events import Purpose
 from schemas.irma import SessionResult, session_result_from
 from schemas.messages import IntakeSecrets, IntakeWork
+from workers.notifying import Notifier
 
 _log = structlog.get_logger(__name__)
 
@@ -40,19 +40,33 @@ class IntakeDesk:
     store: Store
     rulings: Rulings
     rows: RowSecrets
-    make: WorkMaker
-    session_lifetime: timedelta
+    notifier: Notifier
     clock: Clock
 
-    async def take(self, slot: Slot, work: IntakeWork) -> None:
-        """Settle the step's row by the state that came in, if it may have an effect."""
+    async def take(self, slot: Slot, work: IntakeWork) -> Step | None:
+        """Settle the step's row by the state that came in, if it may have an effect.
+
+        Returns the row as it was if the state is that of another session of the step,
+        whose proof counts: then the row's own session is given up.
+        """
         secrets = self.rows.sealer.open_model(
             IntakeSecrets, work.sealed, bound_to=work.id
         )
         result = session_result_from(secrets.result)
         if not result.status.final:
             _log.info("intake.not_final", status=result.status)
-            return
+            return None
+        outcome, given_up = await self._settled(slot, work, result)
+        _log.info("intake.settled", status=result.status, outcome=outcome.name)
+        if outcome is Settled.UNRESOLVED:
+            await self._wait(slot, work)
+        elif result.next_session is not None:
+            await self._look_soon(slot.following)
+        return given_up
+
+    async def _settled(
+        self, slot: Slot, work: IntakeWork, result: SessionResult
+    ) -> tuple[Settled, Step | None]:
         report = Report(
             status=result.status,
             proof_status=result.proof_status,
@@ -61,38 +75,24 @@ class IntakeDesk:
             sealed_result=self.rows.seal_result(slot, result),
             stored=work.source == "poll",
         )
-        outcome = await self.rulings.by_outbox(
-            slot,
-            lambda view: settling.settle(
-                view, slot, report, session_lifetime=self.session_lifetime
-            ),
-            lambda outcome, view: self._notification(slot, outcome, view, result),
-        )
-        _log.info("intake.settled", status=result.status, outcome=outcome.name)
-        if outcome is Settled.UNRESOLVED:
-            await self._wait(slot, work)
-        elif result.next_session is not None:
-            await self._look_soon(slot.following)
+
+        def rule(view: View) -> Ruling[tuple[Settled, Step | None]]:
+            return telling_overtaken(view, settling.settle(view, slot, report))
+
+        def told(outcome: tuple[Settled, Step | None], view: View) -> list[Message]:
+            return self._notification(slot, outcome[0], view, result)
+
+        return await self.rulings.by_outbox(slot, rule, told)
 
     def _notification(
         self, slot: Slot, outcome: Settled, view: View, result: SessionResult
     ) -> list[Message]:
         """The delivery to the requestor's own `callbackUrl`, if it gave one: once."""
-        if outcome is not Settled.STORED or view.step is None:
-            return []
-        request = self.rows.request(view.step)
-        if request.callback_url is None:
-            return []
-        callback = self.make.callback(
-            slot,
-            view.chain.requestor,
-            result,
-            purpose=Purpose.NOTIFY,
-            url=request.callback_url,
-            validity_s=request.validity,
-            cause=slot.event_id("session.started"),
-        )
-        return [work_message(callback)]
+        if outcome is Settled.STORED:
+            return self.notifier.as_reported(slot, view, result)
+        if outcome is Settled.KEPT:
+            return self.notifier.as_taken_in(slot, view)
+        return []
 
     async def _wait(self, slot: Slot, work: IntakeWork) -> None:
         """Whose session this was is not known before its predecessor is looked up."""

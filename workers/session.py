@@ -16,13 +16,14 @@ import structlog
 from pydantic import JsonValue
 
 from orchestrator.domain import claiming, handover
-from orchestrator.domain.chain import Ending, Slot, timeout_of
+from orchestrator.domain.chain import Ending, Slot, Step, View, timeout_of
 from orchestrator.domain.claiming import Budget, Claim, NextSession, Proved
 from orchestrator.domain.errors import Unroutable
 from orchestrator.domain.handover import Detach
 from orchestrator.domain.requestors import Requestors
+from orchestrator.domain.ruling import Ruling, telling_overtaken
 from orchestrator.ports import Clock, Delivery, Publisher, wake_up_message
-from orchestrator.preparing import Preparer, unfit
+from orchestrator.preparing import Preparer, unaugmentable, unfit
 from orchestrator.rows import RowSecrets
 from orchestrator.rulings import Rulings
 from orchestrator.sealing import Sealer
@@ -74,6 +75,7 @@ class SessionWorker:
     intake: IntakeDesk
     starter: Starter
     clock: Clock
+    augment_client_return_url: bool
 
     async def __call__(self, delivery: Delivery) -> None:
         """Handle one message by its kind."""
@@ -89,7 +91,7 @@ class SessionWorker:
             case EndWork():
                 await self._end(slot, work)
             case IntakeWork():
-                await self.intake.take(slot, work)
+                await self._give_up(await self.intake.take(slot, work))
             case NoteWork():
                 await self._note(slot, work)
             case StartWork():
@@ -106,9 +108,9 @@ class SessionWorker:
             await self._claim_end(slot, work, ending, proved, answer)
             return
         following = self._following(slot.following, work.requestor, request)
-        outcome, messages = await self.rulings.by_message(
-            slot,
-            lambda view: claiming.claim_next(
+
+        def rule(view: View) -> Ruling[tuple[Claim, Step | None]]:
+            ruling = claiming.claim_next(
                 view,
                 slot,
                 following,
@@ -117,18 +119,23 @@ class SessionWorker:
                 cause=work.cause,
                 deadline=work.reply.deadline if work.reply else None,
                 budget=self.budget,
-            ),
-        )
+            )
+            return telling_overtaken(view, ruling)
+
+        (outcome, given_up), messages = await self.rulings.by_message(slot, rule)
         _log.info("session.claimed", outcome=outcome.name)
         if outcome in {Claim.DETACHED, Claim.MINE_DETACHED}:
             messages.append(start_message(slot.following, work.requestor))
         await self.publisher.publish(*messages)
         ended = Wake.FAILED if outcome is Claim.ENDED else Wake.LATER
         await self._wake(slot, work, _WAKES.get(outcome, ended))
+        await self._give_up(given_up)
 
     def _refusal(self, requestor: str, request: SessionRequest) -> str | None:
         """Why this request may not follow, or None."""
-        if (reason := unfit(request)) is not None:
+        augment = self.augment_client_return_url
+        reason = unfit(request) or unaugmentable(request, enabled=augment)
+        if reason is not None:
             return reason
         refusal = self.requestors.refusal(requestor, request)
         if refusal is None:
@@ -150,17 +157,24 @@ class SessionWorker:
         proved: Proved,
         answer: str,
     ) -> None:
-        outcome, messages = await self.rulings.by_message(
-            slot,
-            lambda view: claiming.claim_end(
+        def rule(view: View) -> Ruling[tuple[Claim, Step | None]]:
+            ruling = claiming.claim_end(
                 view, slot, ending, proved=proved, answer_hash=answer
-            ),
-        )
+            )
+            return telling_overtaken(view, ruling)
+
+        (outcome, given_up), messages = await self.rulings.by_message(slot, rule)
         _log.info("session.claimed", outcome=outcome.name, end=ending.end)
         await self.publisher.publish(*messages)
         mine = outcome in {Claim.ENDED, Claim.MINE}
         failed = Wake.FAILED if ending.end is End.FAILED else Wake.ENDED
         await self._wake(slot, work, failed if mine else Wake.LATER)
+        await self._give_up(given_up)
+
+    async def _give_up(self, row: Step | None) -> None:
+        """Another session of the step was proved: the row's own leads nowhere (H3)."""
+        if row is not None:
+            await self.starter.cancel(row)
 
     async def _note(self, slot: Slot, work: NoteWork) -> None:
         """A proved result was taken in while the store was away (rule H4)."""

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import structlog
 from ulid import ULID
 
-from orchestrator.domain import handover
-from orchestrator.domain.chain import Slot
+from orchestrator.domain import disclosure, handover
+from orchestrator.domain.chain import Slot, Step
 from orchestrator.domain.errors import BackendRefused, BackendUnavailable, UnknownChain
 from orchestrator.domain.handover import Lease, WentLive
+from orchestrator.domain.ruling import preceding
 from orchestrator.ports import Backend, Publisher, Started, Store
 from orchestrator.rows import RowSecrets
 from orchestrator.rulings import Rulings
+from schemas.irma import SessionRequest
 
 _log = structlog.get_logger(__name__)
+
+#: The claim stores the result in the transaction that makes the row, so it will not come
+#: any more; without it the user could go on as somebody else.
+NOT_STORED: Final = "what was disclosed before is not stored, so it cannot be required"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,17 +49,62 @@ class Starter:
         row = await self.store.step(slot)
         if row is None:
             raise UnknownChain("a leased row is gone")
+        request = await self._request(row)
+        if request is None:
+            await self._refused(slot, owner, NOT_STORED)
+            return
         try:
-            started = await self.backend.start(self.rows.prepared(row))
+            started = await self.backend.start(request)
         except BackendUnavailable:
             _log.warning("session.backend_away")
             await self.rulings.by_outbox(
                 slot, lambda view: handover.start_later(view, owner=owner)
             )
         except BackendRefused as error:
-            await self._refused(slot, owner, error)
+            _log.warning("session.refused", status=error.status, error=error.error)
+            reason = f"the backend refused the next session: {error}"
+            await self._refused(slot, owner, reason)
         else:
             await self._live(slot, owner, started)
+
+    async def cancel(self, row: Step) -> None:
+        """Cancel the session a row pointed to before another one took its place.
+
+        If that cannot be done now, it times out: the row does not know it any more.
+        """
+        token = self.rows.token(row)
+        if token is None:
+            return
+        try:
+            await self.backend.cancel(token)
+        except (BackendUnavailable, BackendRefused) as error:
+            _log.warning("session.left_to_time_out", error=type(error).__name__)
+        else:
+            _log.info("session.given_up")
+
+    async def _request(self, row: Step) -> SessionRequest | None:
+        """What the backend gets; None where what was disclosed before is not known.
+
+        Who starts a session has to require that again (reference irma.md §7.6), so it is
+        added for each start and not stored: in flow the IRMA server does it by itself.
+        """
+        prepared = self.rows.prepared(row)
+        if row.slot.step == 1:
+            return prepared
+        before = await self._before(row.slot)
+        result = self.rows.result(before) if before else None
+        if result is None or not result.proved:
+            return None
+        return prepared.with_disclose(disclosure.required_again(result))
+
+    async def _before(self, slot: Slot) -> Step | None:
+        """The step before; the first of a later generation follows one of an earlier."""
+        before = preceding(slot)
+        for generation in range(slot.generation, -1, -1):
+            row = await self.store.step(replace(before, generation=generation))
+            if row is not None:
+                return row
+        return None
 
     async def _live(self, slot: Slot, owner: str, started: Started) -> None:
         """Only the lease's owner makes it live; else the new session is cancelled."""
@@ -74,10 +126,10 @@ class Starter:
         if outcome is WentLive.SUPERSEDED:
             await self.backend.cancel(started.token)
 
-    async def _refused(self, slot: Slot, owner: str, error: BackendRefused) -> None:
-        reason = f"the backend refused the next session: {error}"
+    async def _refused(self, slot: Slot, owner: str, reason: str) -> None:
+        """The session can never be started, and the chain fails for it."""
         await self.rulings.by_outbox(
             slot,
             lambda view: handover.start_refused(view, slot, owner=owner, reason=reason),
         )
-        _log.warning("session.refused", status=error.status, error=error.error)
+        _log.warning("session.not_started")

@@ -3,7 +3,7 @@
 #
 #   setup.sh            python3-venv and rabbitmq-server (the latter not when RABBITMQ_URL is set)
 #   setup.sh --python   python3-venv only
-#   setup.sh --tests    postgresql and node with npm as well
+#   setup.sh --tests    postgresql, node with npm and chromium as well
 #
 # What is there is looked up by file, so a machine that has everything is done in milliseconds.
 set -euo pipefail
@@ -26,6 +26,7 @@ missing_packages() {
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql
   command -v node >/dev/null || echo nodejs
   command -v npm >/dev/null || echo npm
+  command -v chromium >/dev/null || command -v chromium-browser >/dev/null || echo chromium
 }
 
 missing_venv() {

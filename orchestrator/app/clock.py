@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
+from orchestrator.app.notifying import make_notifier
 from orchestrator.app.tools import (
     open_backend,
     open_tools,
@@ -13,6 +15,7 @@ from orchestrator.lifecycle import notify_ready, on_signals
 from orchestrator.ports import utc_now
 from orchestrator.settings import Settings
 from workers.clock import ClockWorker
+from workers.looking import Looker
 
 
 async def run_clock_worker(settings: Settings) -> None:
@@ -23,15 +26,21 @@ async def run_clock_worker(settings: Settings) -> None:
     ):
         worker = ClockWorker(
             store=tools.store,
-            rulings=tools.rulings,
             publisher=tools.publisher,
-            rows=tools.rows,
-            make=tools.make,
-            backend=backend,
+            looker=Looker(
+                store=tools.store,
+                rulings=tools.rulings,
+                rows=tools.rows,
+                make=tools.make,
+                backend=backend,
+                notifier=make_notifier(tools),
+                clock=utc_now,
+                session_lifetime=session_lifetime(settings),
+                wall_time=settings.wall_time,
+            ),
             clock=utc_now,
             owner=tools.owner,
-            wall_time=settings.wall_time,
-            session_lifetime=session_lifetime(settings),
+            results_kept=timedelta(seconds=settings.results_kept_s),
         )
         stop = asyncio.Event()
         with on_signals(stop.set):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from socket import socket
@@ -10,9 +10,10 @@ from typing import Final
 
 import uvicorn
 
-from orchestrator.app.credentials import key_text
+from orchestrator.app.authenticating import make_authenticator
 from orchestrator.app.tools import (
     Tools,
+    default_host,
     jwt_key,
     make_preparer,
     make_requestors,
@@ -23,9 +24,10 @@ from orchestrator.broker.connection import connect
 from orchestrator.broker.replies import ReplyQueue
 from orchestrator.callbacks import open_signer
 from orchestrator.gateway import Desk, Options, create_app
-from orchestrator.gateway.authentication import Authenticator
 from orchestrator.gateway.bridge import detach
+from orchestrator.gateway.examination import Examination, examining
 from orchestrator.gateway.intake import ResultIntake
+from orchestrator.gateway.statics import static_sessions
 from orchestrator.lifecycle import notify_ready, on_signals
 from orchestrator.ports import Backend, Signer, utc_now
 from orchestrator.settings import Settings
@@ -53,6 +55,7 @@ async def run_gateway(settings: Settings) -> None:
         async with ReplyQueue.open(connection, unclaimed=unclaimed) as replies:
             desk = _desk(tools, replies, backend, signer)
             unclaimed.desk = desk
+            examination = make_examination(tools, replies, backend)
             config = uvicorn.Config(
                 create_app(desk),
                 host=settings.listen.host,
@@ -62,7 +65,14 @@ async def run_gateway(settings: Settings) -> None:
                 server_header=False,
                 timeout_graceful_shutdown=REQUESTS_DRAIN_S,
             )
-            await _Server(config, settings.notify_socket).serve()
+            async with examining(examination) as begin:
+                server = _Server(
+                    config,
+                    settings.notify_socket,
+                    listening=begin,
+                    ending=desk.streams.close,
+                )
+                await server.serve()
 
 
 class _Unclaimed:
@@ -81,13 +91,23 @@ class _Unclaimed:
 class _Server(uvicorn.Server):
     """Says when it listens, and ends with exit code 0 on SIGTERM."""
 
-    def __init__(self, config: uvicorn.Config, notify_socket: str | None) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        notify_socket: str | None,
+        *,
+        listening: Callable[[], None],
+        ending: Callable[[], None],
+    ) -> None:
         super().__init__(config)
         self._notify_socket = notify_socket
+        self._listening = listening
+        self._ending = ending
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
         await notify_ready(self._notify_socket)
+        self._listening()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -97,6 +117,7 @@ class _Server(uvicorn.Server):
 
     def _end(self) -> None:
         self.should_exit = True
+        self._ending()
 
 
 def _desk(tools: Tools, replies: ReplyQueue, backend: Backend, signer: Signer) -> Desk:
@@ -128,8 +149,27 @@ def _desk(tools: Tools, replies: ReplyQueue, backend: Backend, signer: Signer) -
     )
 
 
+def make_examination(tools: Tools, replies: ReplyQueue, backend: Backend) -> Examination:
+    """Looks whether the IRMA server behind lets our requestors' sessions run."""
+    settings = tools.settings
+    return Examination(
+        backend=backend,
+        replies=replies,
+        sealer=tools.sealer,
+        clock=utc_now,
+        public_url=settings.public_url,
+        attribute=settings.irma_server.check_attribute or None,
+        default_host=default_host(settings),
+        require_signed=settings.irma_server.require_signed,
+    )
+
+
 def make_options(settings: Settings) -> Options:
-    """What is configured of the gateway's behaviour."""
+    """What is configured of the gateway's behaviour.
+
+    Raises:
+        NotConfigured: a static session cannot be started like that.
+    """
     return Options(
         public_url=settings.public_url.rstrip("/"),
         unsigned_allowed=settings.allow_unsigned_callbacks,
@@ -138,15 +178,11 @@ def make_options(settings: Settings) -> Options:
         sse=settings.sse,
         augment_client_return_url=settings.augment_client_return_url,
         augment_chain_page=settings.augment_chain_page,
+        universal_link=settings.universal_link,
+        static_sessions=static_sessions(
+            settings.static_sessions,
+            signed=jwt_key(settings) is not None,
+            unsigned=settings.allow_unsigned_callbacks,
+            augment=settings.augment_client_return_url,
+        ),
     )
-
-
-def make_authenticator(settings: Settings) -> Authenticator:
-    """Knows who is asking."""
-    keys = settings.requestor_keys()
-    tokens = {
-        keys[name]: key_text(configured, whose=f"requestors.{name}") or ""
-        for name, configured in settings.requestors.items()
-        if configured.auth_method == "token"
-    }
-    return Authenticator(tokens=tokens, no_auth=settings.no_auth)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from orchestrator.app.consuming import consume
+from orchestrator.app.notifying import make_notifier
 from orchestrator.app.tools import (
     make_preparer,
     make_requestors,
     open_backend,
     open_tools,
-    session_lifetime,
 )
 from orchestrator.domain.claiming import Budget
 from orchestrator.ports import Queues, utc_now
@@ -43,8 +43,7 @@ async def run_session_worker(settings: Settings) -> None:
                 store=tools.store,
                 rulings=tools.rulings,
                 rows=tools.rows,
-                make=tools.make,
-                session_lifetime=session_lifetime(settings),
+                notifier=make_notifier(tools),
                 clock=utc_now,
             ),
             starter=Starter(
@@ -56,5 +55,6 @@ async def run_session_worker(settings: Settings) -> None:
                 owner=tools.owner,
             ),
             clock=utc_now,
+            augment_client_return_url=settings.augment_client_return_url,
         )
         await consume(tools, Queues.SESSIONS, worker, SESSION_CONCURRENCY)

@@ -12,13 +12,18 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from ulid import ULID
 
-from orchestrator.app.credentials import key_text
-from orchestrator.backends.irma import IrmaBackend
+from orchestrator.app.credentials import (
+    SECRET_BYTES_MIN,
+    hmac_secret,
+    required_key,
+)
+from orchestrator.backends.irma import IrmaBackend, RequestKey
 from orchestrator.background import Background
 from orchestrator.broker import topology
 from orchestrator.broker.connection import connect
 from orchestrator.broker.publishing import BrokerPublisher
 from orchestrator.callbacks import private_key, private_key_file
+from orchestrator.domain.errors import NotConfigured
 from orchestrator.domain.permissions import ANONYMOUS, Permissions, Requestor
 from orchestrator.domain.requestors import Requestors
 from orchestrator.ports import Backend, Publisher, Store
@@ -26,7 +31,7 @@ from orchestrator.preparing import Preparer
 from orchestrator.rows import RowSecrets
 from orchestrator.rulings import Rulings
 from orchestrator.sealing import Sealer, read_key
-from orchestrator.settings import Settings
+from orchestrator.settings import IrmaServer, Settings
 from orchestrator.store import check_schema, open_store
 from orchestrator.work import WorkMaker
 
@@ -97,9 +102,38 @@ def open_backend(settings: Settings) -> AbstractAsyncContextManager[Backend]:
     server = settings.irma_server
     return IrmaBackend.open(
         server.url,
-        key=key_text(server, whose="irma_server"),
+        client_url=server.client_url,
+        key=server_key(server),
         require_signed=server.require_signed,
     )
+
+
+def server_key(server: IrmaServer) -> str | RequestKey | None:
+    """What we show to the IRMA server: a token, what signs our requests, or nothing.
+
+    Raises:
+        NotConfigured: naming `irma_server.key`, and what is wrong with it.
+    """
+    whose = "irma_server"
+    if server.auth_method == "token":
+        named = server.key is not None or server.key_file is not None
+        return required_key(server, whose=whose) if named else None
+    text = required_key(server, whose=whose)
+    if server.auth_method == "publickey":
+        return RequestKey(requestor=server.requestor, secret=_our_key(text))
+    secret = hmac_secret(text, whose=whose)
+    if len(secret) < SECRET_BYTES_MIN:
+        raise NotConfigured(
+            f"{whose}.key: {len(secret)} bytes; HS256 needs {SECRET_BYTES_MIN}"
+        )
+    return RequestKey(requestor=server.requestor, secret=secret)
+
+
+def _our_key(pem: str) -> RSAPrivateKey:
+    try:
+        return private_key(pem)
+    except NotConfigured as error:
+        raise NotConfigured(f"irma_server.key: {error}") from None
 
 
 def jwt_key(settings: Settings) -> RSAPrivateKey | None:
@@ -117,6 +151,7 @@ def make_preparer(tools: Tools) -> Preparer:
         sealer=tools.sealer,
         base_url=tools.settings.public_url,
         wall_time=tools.settings.wall_time,
+        augment_chain_page=tools.settings.augment_chain_page,
     )
 
 
@@ -133,11 +168,12 @@ def make_requestors(settings: Settings) -> Requestors:
             disclose_perms=configured.disclose_perms,
             sign_perms=configured.sign_perms,
             issue_perms=configured.issue_perms,
+            revoke_perms=configured.revoke_perms,
             host_perms=configured.host_perms,
         )
         for name, configured in settings.requestors.items()
     }
-    if settings.no_auth:
+    if settings.no_auth or settings.static_sessions:
         by_key[ANONYMOUS] = Requestor(name="", key=ANONYMOUS)
     return Requestors(
         by_key=by_key,
@@ -145,9 +181,16 @@ def make_requestors(settings: Settings) -> Requestors:
             disclose_perms=settings.disclose_perms,
             sign_perms=settings.sign_perms,
             issue_perms=issue,
+            revoke_perms=settings.revoke_perms,
         ),
-        default_host=urlsplit(settings.irma_server.url).netloc,
+        default_host=default_host(settings),
     )
+
+
+def default_host(settings: Settings) -> str:
+    """The host of the sessions' pointers where a request names no other."""
+    server = settings.irma_server
+    return urlsplit(server.client_url or server.url).netloc
 
 
 def session_lifetime(settings: Settings) -> timedelta:

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from orchestrator.domain.errors import NotConfigured
 from orchestrator.ports import Signer
-from schemas.irma import JsonObject, SessionResult, result_claims
+from schemas.irma import JsonObject, SessionResult, legacy_claims, result_claims
 
 DEFAULT_ISSUER: Final = "irmaserver"
 
@@ -52,6 +52,18 @@ class JwtSigner:
         claims = result_claims(
             result, issuer=self._issuer, validity_s=validity_s, now=int(now.timestamp())
         )
+        return await self._signed(claims)
+
+    async def sign_legacy(
+        self, result: SessionResult, *, validity_s: int, now: datetime
+    ) -> str:
+        """The JWT of `/getproof`, with the same header."""
+        claims = legacy_claims(
+            result, issuer=self._issuer, validity_s=validity_s, now=int(now.timestamp())
+        )
+        return await self._signed(claims)
+
+    async def _signed(self, claims: JsonObject) -> str:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, self._encode, claims)
 
@@ -67,6 +79,11 @@ class NoSigner:
         """No key, nothing to verify with."""
 
     async def sign(
+        self, result: SessionResult, *, validity_s: int, now: datetime
+    ) -> None:
+        """No key, no signature."""
+
+    async def sign_legacy(
         self, result: SessionResult, *, validity_s: int, now: datetime
     ) -> None:
         """No key, no signature."""

@@ -22,6 +22,7 @@ from orchestrator.cli.timeline import event_line, plain, timeline
 from orchestrator.domain.chain import Chain, Step, StepState
 from orchestrator.domain.errors import NotConfigured, OrchestratorError
 from orchestrator.ports import ChainRow, Store, Waiting
+from orchestrator.preparing import page_url
 from orchestrator.rows import RowSecrets
 from orchestrator.sandbox.wallet import Wallet
 from orchestrator.sandbox.wallet_file import InvalidWalletFile
@@ -38,9 +39,6 @@ from schemas.irma import (
 #: Somebody is looking: say soon that there is no broker.
 TAIL_PATIENCE_S = 3.0
 
-#: What turns a session pointer into a link that opens the app.
-UNIVERSAL_LINK = "https://open.yivi.app/-/session#"
-
 
 async def start_chain(
     settings: Settings,
@@ -53,14 +51,15 @@ async def start_chain(
 ) -> None:
     """POST a session request to the gateway and tell what came of it."""
     played = _wallet(wallet_file) if wallet or wallet_file else None
-    chain_id, package = await _posted(settings, body, requestor)
+    chain_id, page, package = await _posted(settings, body, requestor)
     if as_json:
-        print(json.dumps({"chain": chain_id, **package.to_wire()}))
+        print(json.dumps({"chain": chain_id, "page": page, **package.to_wire()}))
     else:
         print(f"chain    {chain_id}")
+        print(f"page     {page}")
         print(f"token    {package.token}")
         print(f"pointer  {json.dumps(package.session_ptr.to_wire())}")
-        print(f"link     {universal_link(package.session_ptr)}")
+        print(f"link     {universal_link(settings, package.session_ptr)}")
     if played is not None:
         outcome = await played.run(package.session_ptr)
         for step in outcome.steps:
@@ -76,7 +75,7 @@ def _wallet(file: Path | None) -> Wallet:
 
 async def _posted(
     settings: Settings, body: bytes, requestor: str | None
-) -> tuple[str, SessionPackage]:
+) -> tuple[str, str, SessionPackage]:
     headers = {"Content-Type": "application/json", **_credentials(settings, requestor)}
     url = f"{settings.public_url.rstrip('/')}/session"
     try:
@@ -85,13 +84,14 @@ async def _posted(
             http.post(url, data=body, headers=headers) as response,
         ):
             answer = await response.read()
-            status, chain_id = response.status, response.headers.get("Chain-Id", "")
+            status, told = response.status, response.headers
     except aiohttp.ClientError:
         msg = f"no gateway answers at {settings.public_url}: is `chainctl up` running?"
         raise OrchestratorError(msg) from None
     if status != 200:  # noqa: PLR2004 - OK
         raise OrchestratorError(_refusal(status, answer))
-    return chain_id, parse_session_package(answer)
+    chain_id, page = told.get("Chain-Id", ""), told.get("Chain-Page", "")
+    return chain_id, page, parse_session_package(answer)
 
 
 def _credentials(settings: Settings, requestor: str | None) -> dict[str, str]:
@@ -117,9 +117,10 @@ def _refusal(status: int, answer: bytes) -> str:
     return f"{error.error} ({status}): {error.message or error.description}"
 
 
-def universal_link(pointer: SessionPointer) -> str:
+def universal_link(settings: Settings, pointer: SessionPointer) -> str:
     """The link that opens the app with this session."""
-    return UNIVERSAL_LINK + quote(json.dumps(pointer.to_wire(), separators=(",", ":")))
+    text = json.dumps(pointer.to_wire(), separators=(",", ":"))
+    return settings.universal_link + quote(text)
 
 
 async def list_chains(
@@ -202,12 +203,14 @@ async def show_chain(
     if as_json:
         told = shown_json(chain, steps, events, waiting)
         if pointer:
+            told["page"] = _page(settings, chain)
             told["sessionPtr"] = package.session_ptr.to_wire() if package else None
         print(json.dumps(told))
         return
     Console().print(timeline(chain, steps, events, waiting))
     if pointer:
-        _print_pointer(package)
+        print(f"page     {_page(settings, chain)}")
+        _print_pointer(settings, package)
 
 
 def shown_json(
@@ -235,6 +238,10 @@ def _waiting_json(row: Waiting) -> dict[str, JsonValue]:
     }
 
 
+def _page(settings: Settings, chain: Chain) -> str:
+    return page_url(make_sealer(settings), settings.public_url, chain.id)
+
+
 def _live_package(settings: Settings, steps: list[Step]) -> SessionPackage | None:
     """The package of the session that is live now, if we have started it."""
     rows = RowSecrets(sealer=make_sealer(settings))
@@ -244,12 +251,12 @@ def _live_package(settings: Settings, steps: list[Step]) -> SessionPackage | Non
     return None
 
 
-def _print_pointer(package: SessionPackage | None) -> None:
+def _print_pointer(settings: Settings, package: SessionPackage | None) -> None:
     if package is None:
-        print("no live session of this chain was started by us")
+        print("there is no live session whose pointer is known")
         return
     print(f"pointer  {json.dumps(package.session_ptr.to_wire())}")
-    print(f"link     {universal_link(package.session_ptr)}")
+    print(f"link     {universal_link(settings, package.session_ptr)}")
 
 
 async def tail_events(settings: Settings, pattern: str, *, as_json: bool) -> None:

@@ -196,6 +196,22 @@ def tail(
     _run(tail_events(settings, pattern, as_json=as_json))
 
 
+@app.command()
+def static(
+    name: Annotated[str, typer.Argument(help="The static session's name.")],
+    config: Config = None,
+    svg: Annotated[
+        Path | None, typer.Option(help="Draw the QR into this file instead.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the QR of a static session, to be printed."""
+    from orchestrator.cli.static import show_static
+
+    settings = _settings(config, None)
+    show_static(settings, name, svg=svg, as_json=as_json)
+
+
 @database.command("upgrade")
 def upgrade(config: Config = None) -> None:
     """Bring the database's schema up to date."""

@@ -29,7 +29,6 @@ from orchestrator.domain.ruling import (
     Ruling,
     chain_over,
     end_chain,
-    ending_of,
     preceding,
     started,
 )
@@ -77,12 +76,18 @@ class TakeIn(Enum):
 
 
 def take_in(
-    view: View, slot: Slot, *, token_hash: str, sealed_token: str
+    view: View,
+    slot: Slot,
+    *,
+    token_hash: str,
+    sealed_token: str,
+    sealed_result: str | None = None,
 ) -> Ruling[TakeIn]:
     """A proved result came in for this step: mark the row at once (rule H4).
 
     A forwarded row that nobody has found live yet is announced by this, as its session
-    has evidently run.
+    has evidently run. Who has the result in hand may leave it: the answer that claims the
+    next slot brings it too, but that may take its time, and the backend may forget.
     """
     step = view.step
     if step is None or not view.chain.takes(slot):
@@ -90,6 +95,7 @@ def take_in(
     if step.state not in {StepState.LIVE, StepState.FORWARDED}:
         return Ruling(outcome=TakeIn.REPEATED)
     events = () if step.announced else (started(view, step),)
+    own = step.token_hash in {None, token_hash}
     marked = replace(
         step,
         state=StepState.COMPLETED,
@@ -98,6 +104,7 @@ def take_in(
         announced=True,
         token_hash=step.token_hash or token_hash,
         sealed_token=step.sealed_token or sealed_token,
+        sealed_result=sealed_result if own else None,
     )
     return Ruling(outcome=TakeIn.MARKED, steps=(marked,), events=events)
 
@@ -217,7 +224,9 @@ def _claimed_before(view: View, held: Claim, following: NextSession) -> Ruling[C
     if row is None or held in {Claim.RIVAL, Claim.CLOSED}:
         return Ruling(outcome=held)
     if row.state is StepState.END:
-        ending = ending_of(view.chain, row)
+        # Only a refusal makes an end of a session request. The chain's row does not tell:
+        # a replay may have opened the chain again.
+        ending = Ending(end=End.FAILED, cause=row.cause, reason=row.reason)
         over = chain_over(view, preceding(row.slot), ending)
         return Ruling(outcome=Claim.ENDED, events=(*_found_running(view), over))
     return Ruling(
@@ -246,6 +255,8 @@ def _completed(view: View, proved: Proved) -> tuple[Step, ...]:
     if step is None:
         return ()
     state = step.state if step.state.ended else StepState.COMPLETED
+    own = step.token_hash == proved.token_hash
+    last_word = step.sealed_result if state.ended and own else None
     return (
         replace(
             step,
@@ -255,6 +266,6 @@ def _completed(view: View, proved: Proved) -> tuple[Step, ...]:
             announced=True,
             token_hash=proved.token_hash,
             sealed_token=proved.sealed_token,
-            sealed_result=step.sealed_result if state.ended else proved.sealed_result,
+            sealed_result=last_word or proved.sealed_result,
         ),
     )

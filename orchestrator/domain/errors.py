@@ -5,6 +5,7 @@
     │   ├── BrokerUnavailable
     │   ├── StoreUnavailable
     │   ├── BackendUnavailable
+    │   │   └── NotAdmitted
     │   └── SealKeyUnknown
     ├── Refused                final for this message; say why and go on
     │   ├── BackendRefused
@@ -45,6 +46,10 @@ class StoreUnavailable(Unavailable):
 
 class BackendUnavailable(Unavailable):
     """A session backend cannot be reached, or answered with a fault of its own."""
+
+
+class NotAdmitted(BackendUnavailable):
+    """A session backend refuses us, not the request: its operator has to let us in."""
 
 
 class SealKeyUnknown(Unavailable):

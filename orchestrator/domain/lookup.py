@@ -20,6 +20,7 @@ from orchestrator.domain.ruling import (
     doubling,
     started,
 )
+from schemas.messages import StartWork, Work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +81,11 @@ def forgotten(*, now: datetime, since: datetime, lives_until: datetime) -> bool:
     return now - since < PURGE_MIN or now > lives_until + HANDLER_MAX
 
 
+def over(row: Step, now: datetime, session_lifetime: timedelta) -> bool:
+    """Rule H2: whether no session of a row that was handed over can live any more."""
+    return now > lives_until(row, session_lifetime) + HANDLER_MAX
+
+
 def lives_until(row: Step, session_lifetime: timedelta) -> datetime:
     """When the row's session can no longer live, whatever the user does (rule H2)."""
     since = row.live_at or row.forwarded_at or row.created_at
@@ -87,10 +93,31 @@ def lives_until(row: Step, session_lifetime: timedelta) -> datetime:
     return since + scanned_by + session_lifetime
 
 
+def tells_of(work: Work, slot: Slot) -> bool:
+    """Rule H2: whether a message that waits may hold the token of this slot's session.
+
+    Its own completion, on its way to the endpoint or back, its mark or a state of it; a
+    start holds none. Only what waits in the store can be seen. A message that is just in
+    the broker is covered otherwise: a proved result has marked the row by the time its
+    work could wait for anything (H4), or its note is handled with it; and a state that is
+    missed then speaks of a session that can no longer live.
+    """
+    theirs = Slot(chain_id=work.chain_id, step=work.step, generation=work.generation)
+    return theirs == slot and not isinstance(work, StartWork)
+
+
 def found_live(
-    view: View, slot: Slot, *, token_hash: str, sealed_token: str
+    view: View,
+    slot: Slot,
+    *,
+    token_hash: str,
+    sealed_token: str,
+    sealed_package: str | None = None,
 ) -> Ruling[bool]:
-    """`forwarded` → `live`: the IRMA server has stored the next token."""
+    """`forwarded` → `live`: the IRMA server has stored the next token.
+
+    The package has the pointer, where it could be looked up too.
+    """
     row = view.step
     if row is None or not view.chain.takes(slot) or row.state is not StepState.FORWARDED:
         return Ruling(outcome=False)
@@ -102,6 +129,7 @@ def found_live(
         check_at=view.now + CHECK_LIVE,
         token_hash=token_hash,
         sealed_token=sealed_token,
+        sealed_package=sealed_package,
     )
     return Ruling(outcome=True, steps=(live,), events=(started(view, row),))
 

@@ -25,7 +25,8 @@ KEY_LENGTH_MAX: Final = 100
 
 _KEY: Final = re.compile(r"[a-z0-9-]+")
 
-#: How many parts the ids have that a list names: credentials to issue, attributes else.
+#: How many parts the ids have that a list names: credentials to issue or to
+#: revoke, attributes else.
 _CREDENTIAL_PARTS: Final = 3
 _ATTRIBUTE_PARTS: Final = 4
 
@@ -41,6 +42,7 @@ class Permissions:
     disclose_perms: Patterns = ("*",)
     sign_perms: Patterns = ("*",)
     issue_perms: Patterns = ("*",)
+    revoke_perms: Patterns = ()
 
     def __post_init__(self) -> None:
         _check_lists("the lists for everyone", self)
@@ -64,6 +66,7 @@ class Requestor:
     disclose_perms: Patterns = ()
     sign_perms: Patterns = ()
     issue_perms: Patterns = ()
+    revoke_perms: Patterns = ()
     host_perms: Patterns = ()
 
     def __post_init__(self) -> None:
@@ -97,6 +100,18 @@ def can_request(
         or _attribute_refusal(requestor, request, permissions)
         or _host_refusal(requestor, request.request.host or default_host, default_host)
     )
+
+
+def can_revoke(
+    requestor: Requestor, credential: str, *, permissions: Permissions
+) -> Refusal | None:
+    """Why this requestor may not revoke credentials of a type, or None when it may."""
+    allowed = {*requestor.revoke_perms, *permissions.revoke_perms}
+    if not allowed:
+        return Refusal("")
+    if allowed.isdisjoint(_entries(credential, _CREDENTIAL_PARTS)):
+        return Refusal(credential)
+    return None
 
 
 def _issue_refusal(
@@ -161,6 +176,7 @@ def _check_lists(whose: str, lists: Permissions | Requestor) -> None:
         ("disclose_perms", lists.disclose_perms, _ATTRIBUTE_PARTS),
         ("sign_perms", lists.sign_perms, _ATTRIBUTE_PARTS),
         ("issue_perms", lists.issue_perms, _CREDENTIAL_PARTS),
+        ("revoke_perms", lists.revoke_perms, _CREDENTIAL_PARTS),
     ):
         for entry in entries:
             if not _well_formed(entry, parts_max):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from orchestrator.domain.permissions import (
     Permissions,
     Refusal,
     Requestor,
     can_request,
+    can_revoke,
 )
-from schemas.irma import SessionRequest
+from schemas.irma import RevocationRequest, SessionRequest
+
+_UNKNOWN: Final = Refusal("Unknown requestor")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +36,17 @@ class Requestors:
         """
         requestor = self.by_key.get(key)
         if requestor is None:
-            return Refusal("Unknown requestor")
+            return _UNKNOWN
         return can_request(
             requestor,
             request,
             permissions=self.permissions,
             default_host=self.default_host,
         )
+
+    def revocation_refusal(self, key: str, request: RevocationRequest) -> Refusal | None:
+        """Why this requestor may not revoke that, or None when it may."""
+        requestor = self.by_key.get(key)
+        if requestor is None:
+            return _UNKNOWN
+        return can_revoke(requestor, request.type, permissions=self.permissions)

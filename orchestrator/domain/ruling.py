@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from orchestrator.domain import happenings
 from orchestrator.domain.chain import Chain, Ending, Slot, Step, StepState, View, ended
-from schemas.messages import End
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -53,6 +52,29 @@ class Ruling(Generic[O_co]):
     events: tuple[Event, ...] = ()
 
 
+def telling_overtaken(
+    view: View, ruling: Ruling[Outcome]
+) -> Ruling[tuple[Outcome, Step | None]]:
+    """The ruling, and the row before it if that pointed to a session it gives up.
+
+    The result of another session of the step was proved (rule H3): who decides that
+    cancels the first one, so that nobody is left in a session that leads nowhere.
+    """
+    given_up = any(_points_elsewhere(view.step, after) for after in ruling.steps)
+    return Ruling(
+        outcome=(ruling.outcome, view.step if given_up else None),
+        steps=ruling.steps,
+        chain=ruling.chain,
+        events=ruling.events,
+    )
+
+
+def _points_elsewhere(before: Step | None, after: Step) -> bool:
+    if before is None or before.state.ended or before.token_hash is None:
+        return False
+    return after.slot == before.slot and after.token_hash != before.token_hash
+
+
 def started(view: View, step: Step) -> Event:
     """`session.started` of this row."""
     return happenings.session_started(view.chain, step, view.now)
@@ -61,11 +83,6 @@ def started(view: View, step: Step) -> Event:
 def chain_over(view: View, slot: Slot, ending: Ending) -> Event:
     """The event of the chain's end, which sits in the slot after `slot`."""
     return happenings.chain_ended(view.chain, slot.following, ending, view.now)
-
-
-def ending_of(chain: Chain, row: Step) -> Ending:
-    """How an ended chain has ended, read from its row and the slot that holds the end."""
-    return Ending(end=End(chain.state.value), cause=row.cause, reason=row.reason)
 
 
 def preceding(slot: Slot) -> Slot:

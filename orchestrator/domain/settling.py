@@ -8,9 +8,22 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.domain import happenings
-from orchestrator.domain.chain import Ending, Slot, Step, StepState, View
-from orchestrator.domain.lookup import HANDLER_MAX, forgotten, lives_until, look_again
-from orchestrator.domain.ruling import Ruling, end_chain, started
+from orchestrator.domain.chain import (
+    ChainState,
+    Ending,
+    Slot,
+    Step,
+    StepState,
+    View,
+)
+from orchestrator.domain.lookup import (
+    HANDLER_MAX,
+    forgotten,
+    lives_until,
+    look_again,
+    report_due,
+)
+from orchestrator.domain.ruling import Outcome, Ruling, end_chain, started
 from schemas.messages import End
 
 if TYPE_CHECKING:
@@ -42,6 +55,8 @@ class Settled(Enum):
 
     #: Stored; its events and what the requestor is told go out with it, once.
     STORED = auto()
+    #: Stored as DONE, whatever the backend says: the result that was taken in counts.
+    KEPT = auto()
     #: The row is `forwarded` and its session unknown: look up step n first.
     UNRESOLVED = auto()
     #: It has no effect and is logged (rule H3).
@@ -56,14 +71,11 @@ _SESSION_ENDS: Final[dict[StepState, happenings.SessionEnd]] = {
 }
 
 
-def settle(  # noqa: PLR0911 - a line a rule
-    view: View, slot: Slot, report: Report, *, session_lifetime: timedelta
-) -> Ruling[Settled]:
+def settle(view: View, slot: Slot, report: Report) -> Ruling[Settled]:
     """A session is final (rule H3); without `nextSession` it ends the chain.
 
     What is proved counts from any session of the step. Everything else counts only from
-    the session the row points to: of a forwarded row that is not known before the
-    look-up, or before no other session of the step can live.
+    the session the row points to, which of a forwarded row only the look-up tells (H1).
     """
     row = view.step
     if row is None or row.state.ended:
@@ -75,11 +87,9 @@ def settle(  # noqa: PLR0911 - a line a rule
         return Ruling(outcome=Settled.NO_EFFECT)
     if report.proved or (own and row.state is StepState.LIVE):
         return _settle_running(view, slot, row, report)
-    if row.state is not StepState.FORWARDED:
-        return Ruling(outcome=Settled.NO_EFFECT)
-    if view.now <= lives_until(row, session_lifetime) + HANDLER_MAX:
+    if row.state is StepState.FORWARDED:
         return Ruling(outcome=Settled.UNRESOLVED)
-    return _settle_running(view, slot, row, report)
+    return Ruling(outcome=Settled.NO_EFFECT)
 
 
 def _settle_completed(
@@ -87,11 +97,27 @@ def _settle_completed(
 ) -> Ruling[Settled]:
     """A proved result was taken in: nothing that follows has an effect on the chain.
 
-    DONE is what is expected. Anything else is a lost update, unless it is what the
-    backend has stored: that is final too, and ends our looking.
+    DONE is what is expected. Anything else counts only if it is stored, and then an
+    update was lost: what was taken in stays, for everybody. A chain that has failed on
+    this step was refused to the app too, which deletes the session: so it ends (reference
+    irma.md §7.7).
     """
-    if not own or not (report.proved or report.stored):
+    early = report.status == "TIMEOUT" and _at_work(view, row)
+    if not own or early or not (report.proved or report.stored):
         return Ruling(outcome=Settled.NO_EFFECT)
+    if report.proved or _failed_on(view):
+        return _as_stored(view, row, report)
+    if row.sealed_result is not None:
+        reason = f"the backend has lost its result and stored {report.status}"
+        return _kept(view, row, Settled.KEPT, reason)
+    if view.chain.takes(row.slot):
+        # The answer that claims the next slot brings the result; the clock asks again.
+        return Ruling(outcome=Settled.NO_EFFECT)
+    return _as_stored(view, row, report)
+
+
+def _as_stored(view: View, row: Step, report: Report) -> Ruling[Settled]:
+    """The row ends as its backend says; a result that was proved is never given up."""
     state, _, reason = _final(report)
     final = replace(
         row,
@@ -104,6 +130,32 @@ def _settle_completed(
     return Ruling(
         outcome=Settled.STORED, steps=(final,), events=(_session_ended(view, final),)
     )
+
+
+def _at_work(view: View, row: Step) -> bool:
+    """Rule H1: whether a handler may still be at work on a copy of the session."""
+    forwarded_at = view.following.forwarded_at if view.following else None
+    asked = [at for at in (row.completed_at, forwarded_at) if at is not None]
+    return any(view.now - at <= HANDLER_MAX for at in asked)
+
+
+def _failed_on(view: View) -> bool:
+    """Whether what followed the step was the failure of the chain."""
+    following = view.following
+    ended_here = following is not None and following.state is StepState.END
+    return ended_here and view.chain.state is ChainState.FAILED
+
+
+def _kept(view: View, row: Step, outcome: Outcome, reason: str) -> Ruling[Outcome]:
+    """The row ends DONE, by the result that was taken in."""
+    final = replace(
+        row,
+        state=StepState.FINISHED,
+        check_at=None,
+        final_status="DONE",
+        reason=reason,
+    )
+    return Ruling(outcome=outcome, steps=(final,), events=(_session_ended(view, final),))
 
 
 def _settle_running(view: View, slot: Slot, row: Step, report: Report) -> Ruling[Settled]:
@@ -156,6 +208,8 @@ class Missing(Enum):
     """What it means that a backend does not know a session."""
 
     EXPIRED = auto()
+    #: It is DONE by the result that was taken in, and the requestor is told so, once.
+    KEPT = auto()
     CLOSED = auto()
     WAIT = auto()
 
@@ -165,15 +219,13 @@ def settle_missing(
 ) -> Ruling[Missing]:
     """Rule H6: a live session that its backend has forgotten expires the chain.
 
-    A completed one has given its result: its row just stops being looked at, and nothing
-    is said, as nothing is known.
+    A completed one has given its result, which stays.
     """
     row = view.step
     if row is None or row.state not in {StepState.LIVE, StepState.COMPLETED}:
         return Ruling(outcome=Missing.CLOSED)
     if row.state is StepState.COMPLETED:
-        final = replace(row, state=StepState.FINISHED, check_at=None, final_status="DONE")
-        return Ruling(outcome=Missing.CLOSED, steps=(final,))
+        return _forgotten_completed(view, row)
     if not view.chain.takes(slot) or not forgotten(
         now=view.now,
         since=row.live_at or row.created_at,
@@ -198,6 +250,14 @@ def settle_missing(
         steps=(final,),
         events=(event,),
     )
+
+
+def _forgotten_completed(view: View, row: Step) -> Ruling[Missing]:
+    """The result may still be on its way to the row: the answer that claims brings it."""
+    if row.sealed_result is None and view.chain.takes(row.slot):
+        return Ruling(outcome=Missing.WAIT, steps=report_due(view).steps)
+    outcome = Missing.CLOSED if row.sealed_result is None else Missing.KEPT
+    return _kept(view, row, outcome, "the backend has forgotten the session")
 
 
 def _session_ended(view: View, row: Step) -> Event:

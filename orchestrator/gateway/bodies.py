@@ -41,8 +41,6 @@ async def read_body(request: Request) -> bytes:
             ErrorKind.INVALID_REQUEST, f"body: not received within {BODY_TIMEOUT_S:g} s"
         ) from None
     if size > BODY_BYTES_MAX:
-        raise IrmaFault(
-            ErrorKind.INVALID_REQUEST,
-            f"body: larger than the {BODY_BYTES_MAX} bytes that are allowed",
-        )
+        # Go's own words, which a client of an IRMA server may look for.
+        raise IrmaFault(ErrorKind.INVALID_REQUEST, "http: request body too large")
     return b"".join(parts)

@@ -27,6 +27,7 @@ from orchestrator.domain.handover import Detach, Forward
 from orchestrator.domain.happenings import session_completed
 from orchestrator.gateway.bodies import read_body
 from orchestrator.gateway.desk import Desk
+from orchestrator.gateway.examination import hear
 from orchestrator.gateway.faults import IrmaFault, json_response
 from orchestrator.ports import event_message, work_message
 from orchestrator.telemetry import bind_chain
@@ -73,7 +74,9 @@ def bridge_routes(desk: Desk) -> APIRouter:
     @router.post("/callback/{token}/", include_in_schema=False)
     async def callback(token: str, request: Request) -> Response:
         """A session's state; it is judged by the session worker."""
-        capability = _opened(desk, token, "callback")
+        capability = _opened(desk, token, "callback", "check")
+        if capability.kind == "check":
+            return await _heard(desk, capability, request)
         slot = slot_of(capability)
         with bind_chain(slot.chain_id, slot.step, slot.generation):
             result = await _result(desk, request)
@@ -156,6 +159,7 @@ class Bridge:
                     slot,
                     token_hash=desk.sealer.token_hash(result.token),
                     sealed_token=desk.rows.seal_token(slot, result.token),
+                    sealed_result=desk.rows.seal_result(slot, result),
                 ),
             )
             _log.info("bridge.taken_in", outcome=outcome.name)
@@ -223,16 +227,31 @@ async def detach(desk: Desk, row: Slot) -> None:
         _log.warning("bridge.detach_left_to_clock")
 
 
-def _opened(desk: Desk, token: str, kind: Literal["bridge", "callback"]) -> Capability:
+def _opened(
+    desk: Desk, token: str, *kinds: Literal["bridge", "callback", "check"]
+) -> Capability:
     try:
         capability = desk.sealer.open_capability(token, now=desk.clock())
     except (SealBroken, SealKeyUnknown) as error:
         _log.warning("capability.refused", why=str(error))
         raise IrmaFault(ErrorKind.SESSION_UNKNOWN) from None
-    if capability.kind != kind:
+    if capability.kind not in kinds:
         _log.warning("capability.refused", why="made for another purpose")
         raise IrmaFault(ErrorKind.SESSION_UNKNOWN)
     return capability
+
+
+async def _heard(desk: Desk, check: Capability, request: Request) -> Response:
+    """A check's session was cancelled, as it should be; nothing else follows."""
+    body = await read_body(request)
+    await hear(
+        check,
+        body,
+        request.headers.get("content-type", ""),
+        backend=desk.backend,
+        publisher=desk.publisher,
+    )
+    return Response(status_code=_NO_CONTENT)
 
 
 async def _result(desk: Desk, request: Request) -> SessionResult:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Final
 
 from orchestrator.background import Background
 from orchestrator.domain.requestors import Requestors
 from orchestrator.gateway.authentication import Authenticator
 from orchestrator.gateway.intake import ResultIntake
+from orchestrator.gateway.sse import Streams
 from orchestrator.ports import Backend, Clock, Publisher, Replies, Signer, Store
 from orchestrator.preparing import Preparer
 from orchestrator.rows import RowSecrets
@@ -17,6 +19,9 @@ from orchestrator.rulings import Rulings
 from orchestrator.sealing import Sealer
 from orchestrator.work import WorkMaker
 from schemas.irma import SessionRequest
+
+#: What stands before a session pointer in a link that opens the app (reference §1).
+UNIVERSAL_LINK: Final = "https://open.yivi.app/-/session#"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +37,7 @@ class Options:
         augment_client_return_url: whether `augmentReturnUrl` is admitted.
         augment_chain_page: whether the app returns to the chain page.
         static_sessions: the requests that printed QRs start, by name.
+        universal_link: what stands before a pointer in a link that opens the app.
     """
 
     public_url: str
@@ -42,6 +48,7 @@ class Options:
     augment_client_return_url: bool = False
     augment_chain_page: bool = False
     static_sessions: Mapping[str, SessionRequest] = field(default_factory=dict)
+    universal_link: str = UNIVERSAL_LINK
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,3 +72,4 @@ class Desk:
     clock: Clock
     options: Options
     backend_name: str = "irma"
+    streams: Streams = field(default_factory=Streams)

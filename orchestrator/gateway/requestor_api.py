@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
-from ulid import ULID
 
+from orchestrator.gateway import idempotency
 from orchestrator.gateway.bodies import read_body
 from orchestrator.gateway.desk import Desk
-from orchestrator.gateway.faults import TEXT_TYPE, IrmaFault, json_response
-from orchestrator.gateway.sessions import result_of, row_of
-from orchestrator.gateway.starting import permitted, start_chain
-from orchestrator.telemetry import bind_chain
+from orchestrator.gateway.faults import TEXT_TYPE, IrmaFault, json_response, text_response
+from orchestrator.gateway.sessions import known, result_of, token_in
+from orchestrator.gateway.starting import begin, refuse_unless_permitted
+from orchestrator.preparing import page_url
 from schemas.irma import ErrorKind
 
 
@@ -22,42 +22,60 @@ def requestor_routes(desk: Desk) -> APIRouter:
     @router.post("/session/", include_in_schema=False)
     async def start(request: Request) -> Response:
         """Start a session; every session started here is a chain."""
-        requestor = desk.authenticator.requestor(request)
+        desk.authenticator.by_headers(request.headers)  # a stranger's body is not read
         body = await read_body(request)
-        wanted = permitted(desk, requestor, body)
-        chain_id = str(ULID())
-        with bind_chain(chain_id, 1, 0):
-            started = await start_chain(desk, chain_id, requestor, wanted)
-        return json_response(started.package.to_wire(), headers={"Chain-Id": chain_id})
+        requestor, wanted = desk.authenticator.session_request(
+            request.headers, body, desk.clock()
+        )
+        refuse_unless_permitted(desk, requestor, wanted)
+        key = idempotency.key_in(request.headers)
+        once = idempotency.once(desk.sealer, requestor, key, wanted)
+        begun = await begin(desk, requestor, wanted, once)
+        page = page_url(desk.sealer, desk.options.public_url, begun.chain_id)
+        headers = {"Chain-Id": begun.chain_id, "Chain-Page": page}
+        return json_response(begun.package.to_wire(), headers=headers)
 
     @router.get("/session/{token}/status")
     async def status(token: str) -> Response:
         """The session's status as a JSON string."""
-        return json_response((await result_of(desk, token))[0].status)
+        session = await known(desk, token)
+        return json_response((await result_of(desk, session)).status)
 
     @router.get("/session/{token}/result")
     async def result(token: str) -> Response:
         """The session's result, at any time."""
-        return json_response((await result_of(desk, token))[0].to_wire())
+        session = await known(desk, token)
+        return json_response((await result_of(desk, session)).to_wire())
 
     @router.get("/session/{token}/result-jwt")
     async def result_jwt(token: str) -> Response:
-        """The session's result as a signed JWT."""
+        """The session's result as a signed JWT, signed afresh each time."""
+        return await _signed(token, legacy=False)
+
+    @router.get("/session/{token}/getproof")
+    async def getproof(token: str) -> Response:
+        """The session's attributes as a JWT of old (reference irma.md §6, at its end)."""
+        return await _signed(token, legacy=True)
+
+    async def _signed(token: str, *, legacy: bool) -> Response:
+        token_in(token)
         if desk.signer.public_key_pem is None:
             raise IrmaFault(ErrorKind.EXCEPTION, "JWT signing not supported")
-        found, row = await result_of(desk, token)
-        jwt = await desk.signer.sign(
-            found, validity_s=desk.rows.request(row).validity, now=desk.clock()
+        session = await known(desk, token)
+        found = await result_of(desk, session)
+        sign = desk.signer.sign_legacy if legacy else desk.signer.sign
+        validity_s = desk.rows.request(session.row).validity
+        return text_response(
+            await sign(found, validity_s=validity_s, now=desk.clock()) or ""
         )
-        return Response(jwt, media_type="text/plain")
 
     @router.delete("/session/{token}")
     async def cancel(token: str) -> Response:
         """Cancel a session; its backend tells us what came of it."""
-        row = await row_of(desk, token)
-        own_token = desk.rows.token(row)
-        if own_token is not None and row.final_status is None:
-            await desk.backend.cancel(own_token)
+        session = await known(desk, token)
+        cancelled = not session.open or await desk.backend.cancel(session.token)
+        if not cancelled and session.row.completed_at is None:
+            raise IrmaFault(ErrorKind.SESSION_UNKNOWN)
         return Response(status_code=200)
 
     return router
@@ -78,6 +96,6 @@ def server_routes(desk: Desk) -> APIRouter:
     @router.get("/health")
     async def health() -> Response:
         """Whether the gateway answers at all."""
-        return Response("OK", media_type="text/plain")
+        return text_response("OK")
 
     return router

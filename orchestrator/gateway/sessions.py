@@ -3,68 +3,159 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
-from orchestrator.domain.chain import ChainState, Step
-from orchestrator.domain.errors import BackendUnavailable
+from orchestrator.domain.chain import Chain, ChainState, Step, StepState
+from orchestrator.domain.errors import BackendRefused, BackendUnavailable, Unavailable
 from orchestrator.gateway.desk import Desk
 from orchestrator.gateway.faults import IrmaFault
-from schemas.irma import ErrorKind, SessionResult, Status
+from orchestrator.gateway.forwarded import found_live
+from schemas.irma import ErrorKind, SessionResult, SessionType, Status
 
 #: The IRMA server looks for a token anywhere in the path segment.
 _TOKEN: Final = re.compile(r"[A-Za-z0-9]{20}")
 
 
-async def row_of(desk: Desk, text: str) -> Step:
-    """The row of the session whose token stands in the path."""
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """A session that was started here: its token, its row and its chain's."""
+
+    token: str
+    row: Step
+    chain: Chain
+
+    @property
+    def open(self) -> bool:
+        """Whether its backend may know more than we do."""
+        return self.row.final_status is None
+
+
+def token_in(text: str) -> str:
+    """The token in a part of a path.
+
+    Raises:
+        IrmaFault: INVALID_REQUEST, there is none.
+    """
     found = _TOKEN.search(text)
     if found is None:
         raise IrmaFault(
             ErrorKind.INVALID_REQUEST,
             "string did not pass input validation for requestorToken",
         )
-    row = await desk.store.step_by_token(desk.sealer.token_hash(found.group()))
-    if row is None:
-        raise IrmaFault(ErrorKind.SESSION_UNKNOWN)
-    return row
+    return found.group()
 
 
-async def result_of(desk: Desk, text: str) -> tuple[SessionResult, Step]:
-    """A session's result: ours once it is final, until then the backend's."""
-    row = await row_of(desk, text)
-    stored = desk.rows.result(row)
-    if row.final_status is None or stored is None:
-        found = await _looked_up(desk, row, needed=stored is None)
-        if found is not None:
-            return found, row
-        if stored is None:
-            raise IrmaFault(ErrorKind.SESSION_UNKNOWN)
-    return await _finished(desk, row, stored), row
+async def known(desk: Desk, text: str) -> Known:
+    """The session whose token stands in the path.
 
-
-async def _finished(desk: Desk, row: Step, stored: SessionResult) -> SessionResult:
-    """The stored result with the token of the next session, wherever that was started.
-
-    A result that was taken in stays DONE although the backend has lost that update; only
-    where the chain failed on it, it is CANCELLED for everybody (reference irma.md §7.7).
+    Raises:
+        IrmaFault: no such token, no such session, or its time to be told of is over.
     """
-    status = Status(row.final_status) if row.final_status else stored.status
-    if row.completed_at is not None and status is not Status.DONE and status.final:
-        chain = await desk.store.chain(row.slot.chain_id)
-        if chain is not None and chain.state is ChainState.FAILED:
-            return SessionResult(token=stored.token, status=status, type=stored.type)
+    token = token_in(text)
+    row = await desk.store.step_by_token(desk.sealer.token_hash(token))
+    chain = await desk.store.chain(row.slot.chain_id) if row else None
+    if (
+        row is None
+        or chain is None
+        or over(chain, desk.options.results_kept, desk.clock())
+    ):
+        raise IrmaFault(ErrorKind.SESSION_UNKNOWN)
+    return Known(token=token, row=row, chain=chain)
+
+
+def over(chain: Chain, kept: timedelta, now: datetime) -> bool:
+    """Whether the results of a chain are told no more, purged already or not."""
+    ended_before = chain.ended_at is not None and now - chain.ended_at > kept
+    return ended_before or chain.purged_at is not None
+
+
+async def result_of(desk: Desk, session: Known) -> SessionResult:
+    """A session's result: ours once it is final, until then the backend's.
+
+    Raises:
+        IrmaFault: SESSION_UNKNOWN, the backend has forgotten it and we know no more.
+        BackendUnavailable: only the backend could tell, and it is away.
+    """
+    stored = desk.rows.result(session.row)
+    found = None
+    if session.open:
+        found = await _looked_up(desk, session.token, needed=stored is None)
+    result = told(session, stored, found)
+    if result is None:
+        raise IrmaFault(ErrorKind.SESSION_UNKNOWN)
+    return await _with_next(desk, session, result)
+
+
+def told(
+    session: Known, stored: SessionResult | None, found: SessionResult | None
+) -> SessionResult | None:
+    """What a session's requestor is told, or None when nobody knows anything.
+
+    A result that was taken in stays, although the backend has lost that update; only
+    where the chain has failed on it, the app was refused too and the session ends as its
+    backend says (reference irma.md §7.7): cancelled without its attributes, or timed out.
+
+    Args:
+        session: its rows.
+        stored: the result that was taken in, if any.
+        found: what the backend has stored, as far as it was asked and knew.
+    """
+    failed = session.chain.state is ChainState.FAILED
+    lost = found is not None and found.status in {Status.CANCELLED, Status.TIMEOUT}
+    if found is not None and not (lost and stored is not None and not failed):
+        return found
+    if session.row.final_status is None:
+        return stored
+    status = Status(session.row.final_status)
+    taken_in = session.row.completed_at is not None and status is not Status.DONE
+    if stored is None or (taken_in and failed and status is Status.CANCELLED):
+        type_ = SessionType(session.row.session_type)
+        return SessionResult(token=session.token, status=status, type=type_)
+    if taken_in and not failed:
         status = Status.DONE
-    following = await desk.store.step(row.slot.following)
-    next_token = desk.rows.token(following) if following else None
-    update = {"status": status, "next_session": next_token or stored.next_session}
-    return stored.model_copy(update=update)
+    return stored.model_copy(update={"status": status})
 
 
-async def _looked_up(desk: Desk, row: Step, *, needed: bool) -> SessionResult | None:
-    """What the backend has stored; unless that is all there is, it may be away."""
-    token = desk.rows.token(row)
-    if token is None:
+async def status_of(desk: Desk, session: Known) -> Status | None:
+    """A session's status, or None when nobody can tell just now.
+
+    Its backend is asked for no more than that; the end of a session is ours to tell.
+    """
+    try:
+        if session.open:
+            status = await desk.backend.status(session.token)
+            if status is not None and not status.final:
+                return status
+    except (BackendUnavailable, BackendRefused):
+        pass
+    try:
+        again = await known(desk, session.token)
+        return (await result_of(desk, again)).status
+    except (Unavailable, BackendRefused, IrmaFault):
         return None
+
+
+async def _with_next(desk: Desk, session: Known, result: SessionResult) -> SessionResult:
+    """The result with the token of the next session, wherever that was started.
+
+    What the backend names may be a session that was given up; what our row has counts.
+    """
+    named = result.next_session
+    if session.row.completed_at is None and named is None:
+        return result
+    following = await desk.store.step(session.row.slot.following)
+    forwarded = following is not None and following.state is StepState.FORWARDED
+    if forwarded and named is not None and result.status is Status.DONE:
+        await found_live(desk, session.row, named)
+    own = desk.rows.token(following) if following else None
+    next_token = own or (named if following is None or forwarded else None)
+    return result.model_copy(update={"next_session": next_token})
+
+
+async def _looked_up(desk: Desk, token: str, *, needed: bool) -> SessionResult | None:
+    """What the backend has stored; unless that is all there is, it may be away."""
     try:
         return await desk.backend.result(token)
     except BackendUnavailable:

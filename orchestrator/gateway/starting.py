@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import structlog
+from ulid import ULID
 
 from orchestrator.domain import happenings
 from orchestrator.domain.chain import (
@@ -17,24 +20,30 @@ from orchestrator.domain.errors import Refused, StoreUnavailable
 from orchestrator.domain.ruling import CHECK_LIVE
 from orchestrator.gateway.desk import Desk
 from orchestrator.gateway.faults import IrmaFault
+from orchestrator.gateway.idempotency import Once, same
+from orchestrator.gateway.sessions import over
 from orchestrator.ports import Message, Started, event_message
-from orchestrator.preparing import unfit
-from schemas.irma import (
-    ErrorKind,
-    InvalidSessionRequest,
-    SessionRequest,
-    parse_session_request,
-)
+from orchestrator.preparing import unaugmentable, unfit
+from orchestrator.telemetry import bind_chain
+from schemas.irma import ErrorKind, SessionPackage, SessionRequest
 
 _log = structlog.get_logger(__name__)
 
 
-def permitted(desk: Desk, requestor: str, body: bytes) -> SessionRequest:
-    """The session request in a body, if this requestor may make it."""
-    try:
-        request = parse_session_request(body)
-    except InvalidSessionRequest as error:
-        raise IrmaFault(ErrorKind.INVALID_REQUEST, str(error)) from None
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """A chain that was begun, now or by the same request before."""
+
+    chain_id: str
+    package: SessionPackage
+
+
+def refuse_unless_permitted(desk: Desk, requestor: str, request: SessionRequest) -> None:
+    """Make sure that this requestor may start this, in the order of an IRMA server.
+
+    Raises:
+        IrmaFault: it may not, or the request does not fit this installation.
+    """
     if (reason := unfit(request)) is not None:
         raise IrmaFault(ErrorKind.INVALID_REQUEST, reason)
     refusal = desk.requestors.refusal(requestor, request)
@@ -42,7 +51,9 @@ def permitted(desk: Desk, requestor: str, body: bytes) -> SessionRequest:
         raise IrmaFault(ErrorKind.UNAUTHORIZED, refusal.reason)
     if not desk.options.unsigned_allowed and desk.signer.public_key_pem is None:
         _refuse_unsigned(request)
-    return request
+    augment = desk.options.augment_client_return_url
+    if (reason := unaugmentable(request, enabled=augment)) is not None:
+        raise IrmaFault(ErrorKind.INVALID_REQUEST, reason)
 
 
 def _refuse_unsigned(request: SessionRequest) -> None:
@@ -56,9 +67,38 @@ def _refuse_unsigned(request: SessionRequest) -> None:
             )
 
 
-async def start_chain(
-    desk: Desk, chain_id: str, requestor: str, request: SessionRequest
-) -> Started:
+async def begin(
+    desk: Desk, requestor: str, request: SessionRequest, once: Once | None = None
+) -> Begun:
+    """Begin a chain, or find the one that the same request has begun before.
+
+    Of two at once both start a session; the later one to be written finds the chain of
+    the other, and its own session is cancelled.
+    """
+    if once is not None:
+        found = await desk.store.begun(once.key, desk.clock())
+        if found is not None:
+            return await _again(desk, found, once)
+    chain_id = str(ULID())
+    with bind_chain(chain_id, 1, 0):
+        begun, package = await _start(desk, chain_id, requestor, request, once)
+    if begun is not None and once is not None:
+        return await _again(desk, begun, once)
+    return Begun(chain_id=chain_id, package=package)
+
+
+async def _again(desk: Desk, chain: Chain, once: Once) -> Begun:
+    row = None
+    if not over(chain, desk.options.results_kept, desk.clock()):
+        row = await desk.store.step(Slot(chain_id=chain.id, step=1))
+    package = desk.rows.package(row) if row else None
+    _log.info("chain.asked_again", chain_id=chain.id)
+    return Begun(chain_id=chain.id, package=same(chain, once, package))
+
+
+async def _start(
+    desk: Desk, chain_id: str, requestor: str, request: SessionRequest, once: Once | None
+) -> tuple[Chain | None, SessionPackage]:
     """Start the session at its backend, then write the chain with its events.
 
     A crash in between leaves a session that nobody was told of; it times out.
@@ -74,6 +114,8 @@ async def start_chain(
         state=ChainState.RUNNING,
         generation=0,
         created_at=now,
+        idempotency=once.key if once else None,
+        body_hash=once.body if once else None,
     )
     first = happenings.chain_started(chain, slot)
     step = Step(
@@ -98,21 +140,30 @@ async def start_chain(
         happenings.session_requested(chain, step, attributes, now),
         happenings.session_started(chain, step, now),
     )
-    await _write(desk, chain, step, [event_message(event) for event in events], started)
-    _log.info("chain.started", requestor=requestor, session_type=request.type)
-    return started
+    outbox = [event_message(event) for event in events]
+    return await _write(desk, chain, step, outbox, started), started.package
 
 
 async def _write(
     desk: Desk, chain: Chain, step: Step, outbox: list[Message], started: Started
-) -> None:
-    """Write the chain; without the store there is none, and no session either."""
+) -> Chain | None:
+    """Write the chain; without the store there is none, and no session either.
+
+    Whether the store wrote it may be unknown. Who has a key will ask again and then get
+    what was written, so its session is not cancelled: nobody knows it, it times out.
+    """
     try:
-        await desk.store.begin_chain(chain, step, outbox)
-    except (StoreUnavailable, Refused):
-        desk.background.spawn(_cancel(desk, started.token))
+        begun = await desk.store.begin_chain(chain, step, outbox)
+    except (StoreUnavailable, Refused) as error:
+        if chain.idempotency is None or isinstance(error, Refused):
+            desk.background.spawn(_cancel(desk, started.token))
         raise
+    if begun is not None:
+        desk.background.spawn(_cancel(desk, started.token))
+        return begun
     desk.background.spawn(desk.rulings.relay(outbox))
+    _log.info("chain.started", requestor=chain.requestor, session_type=step.session_type)
+    return None
 
 
 async def _cancel(desk: Desk, token: str) -> None:

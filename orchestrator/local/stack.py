@@ -161,8 +161,24 @@ class Surroundings:
             "sealing": {"key": secrets.sealing_key, "hash_key": secrets.hash_key},
             "requestors": {REQUESTOR: {"key": secrets.requestor_key}},
             "jwt_privkey_file": str(secrets.jwt_key_file),
+            # The page's link opens the sandbox's wallet, as the app's link would the app.
+            "universal_link": f"{self.irma_server_url}/wallet#",
         }
-        return settings | dict(self.plan.overrides)
+        return _merged(settings, self.plan.overrides)
+
+
+def _merged(
+    settings: Mapping[str, JsonValue], overrides: Mapping[str, JsonValue]
+) -> dict[str, JsonValue]:
+    """The settings with others in their place, section by section."""
+    merged = {**settings}
+    for name, value in overrides.items():
+        match merged.get(name), value:
+            case dict(own), dict(others):
+                merged[name] = _merged(own, others)
+            case _:
+                merged[name] = value
+    return merged
 
 
 def worker_argv(kind: str, config_file: Path) -> list[str]:

@@ -31,6 +31,8 @@ class IrmaServer(_Section):
     """
 
     url: str = Field(pattern=r"^https?://")
+    #: Where apps and browsers reach it, if that is elsewhere: its own option `url`.
+    client_url: str | None = Field(default=None, pattern=r"^https?://")
     auth_method: Literal["token", "hmac", "publickey"] = "token"
     key: SecretStr | None = None
     key_file: Path | None = None
@@ -38,7 +40,7 @@ class IrmaServer(_Section):
     max_session_lifetime_s: Seconds = 900.0
     require_signed: bool | None = None
     #: What the start-up check asks for in the session that it cancels at once.
-    check_attribute: Attributes = "pbdf.sidn-pbdf.email.email"
+    check_attribute: Literal[""] | Attributes = "pbdf.sidn-pbdf.email.email"
 
     @model_validator(mode="after")
     def _keys(self) -> Self:

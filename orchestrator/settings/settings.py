@@ -81,6 +81,10 @@ class Settings(BaseSettings):
     sse: bool = False
     augment_client_return_url: bool = False
     augment_chain_page: bool = False
+    #: What stands before a session pointer in a link that opens the app.
+    universal_link: Annotated[str, Field(pattern=r"^https?://")] = (
+        "https://open.yivi.app/-/session#"
+    )
     callback_url_slash: bool = False
     results_kept_s: Annotated[float, Field(ge=300, le=400 * 24 * 3600)] = 7 * 24 * 3600.0
     jwt_privkey: SecretStr | None = None

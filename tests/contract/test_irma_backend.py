@@ -3,48 +3,118 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
-from orchestrator.backends.irma import IrmaBackend
+from orchestrator.backends.irma import IrmaBackend, RequestKey
 from orchestrator.domain.errors import (
     BackendRefused,
     BackendUnavailable,
+    NotAdmitted,
     NotConfigured,
     OrchestratorError,
     Undecodable,
 )
 from orchestrator.ports import Backend
 from orchestrator.sandbox import Requestor, Wallet
-from schemas.irma import SessionRequest, Status, session_request_from
+from orchestrator.sandbox.config import AuthMethod
+from schemas.irma import (
+    RevocationRequest,
+    SessionPackage,
+    SessionRequest,
+    Status,
+    revocation_request_from,
+    session_package_from,
+    session_request_from,
+)
 from tests.contract.sandbox_lab import (
     Endpoint,
+    Received,
     endpoint_at_work,
     listening,
     sandbox_at_work,
     serving,
 )
+from tests.support import jwts
 
 ID = "irma-demo.RU.studentCard.studentID"
 KEY = "secret1"
 UNKNOWN = "A" * 20
+FRONTEND = "F" * 20
+ROOT = "irma-demo.MijnOverheid.root"
+DISCLOSE = "https://irma.app/ld/request/disclosure/v2"
+SIGN = "https://irma.app/ld/request/signature/v2"
+ISSUE = {
+    "@context": "https://irma.app/ld/request/issuance/v2",
+    "credentials": [
+        {
+            "credential": "irma-demo.RU.studentCard",
+            "attributes": {
+                "university": "Radboud",
+                "studentCardNumber": "31415927",
+                "studentID": "s1234567",
+                "level": "42",
+            },
+        }
+    ],
+}
 REQUESTORS = {"alice": Requestor(key=KEY)}
 
 Call = Callable[[Backend], Awaitable[object]]
 
 
+def own_key(method: str, owner: str = "us") -> tuple[RequestKey, Requestor]:
+    """A key of ours, and how the server knows us by it."""
+    if method == "hmac":
+        secret = owner.encode() * 20
+        text = base64.b64encode(secret).decode()
+        known = Requestor(auth_method=AuthMethod.HMAC, key=text)
+        return RequestKey(requestor="us", secret=secret), known
+    pair = jwts.rsa_key(owner)
+    pem = jwts.public_pem(pair)
+    known = Requestor(auth_method=AuthMethod.PUBLICKEY, key=pem)
+    return RequestKey(requestor="us", secret=pair), known
+
+
 def asked(**extended: object) -> SessionRequest:
     """A disclosure request with these fields of the extended form."""
-    plain = {
-        "@context": "https://irma.app/ld/request/disclosure/v2",
-        "disclose": [[[ID]]],
-    }
+    plain = {"@context": DISCLOSE, "disclose": [[[ID]]]}
     return session_request_from({"request": plain, **extended})
+
+
+def revocation(key: str = "k") -> RevocationRequest:
+    """A revocation of what was issued under this key."""
+    return revocation_request_from(
+        {
+            "@context": "https://irma.app/ld/request/revocation/v1",
+            "type": ROOT,
+            "revocationKey": key,
+        }
+    )
+
+
+def package(u: str = f"http://irma.example/irma/session/{UNKNOWN}") -> SessionPackage:
+    """The package of a session with this pointer."""
+    return session_package_from(
+        {
+            "sessionPtr": {"u": u, "irmaqr": "disclosing"},
+            "token": UNKNOWN,
+            "frontendRequest": {
+                "authorization": FRONTEND,
+                "minProtocolVersion": "1.0",
+                "maxProtocolVersion": "1.1",
+            },
+        }
+    )
 
 
 #: Every call of the backend, for faults that none may let through.
@@ -53,6 +123,10 @@ CALLS: list[Call] = [
     lambda backend: backend.result(UNKNOWN),
     lambda backend: backend.cancel(UNKNOWN),
     lambda backend: backend.read_result(b"a.b.c", "text/plain"),
+    lambda backend: backend.status(UNKNOWN),
+    lambda backend: backend.next_pointer(package()),
+    lambda backend: backend.revoke(revocation()),
+    lambda backend: backend.signs(),
 ]
 
 
@@ -128,6 +202,171 @@ async def test_a_key_is_not_needed_where_nobody_has_to_authenticate() -> None:
         assert (await backend.start(asked())).token
 
 
+@pytest.mark.parametrize("method", ["hmac", "publickey"])
+@pytest.mark.trap("T13", "T34")
+async def test_requests_can_be_signed(method: str) -> None:
+    """Sessions of every kind start with a JWT of ours, dated back by a moment."""
+    key, configured = own_key(method)
+    starts = [
+        asked(),
+        session_request_from({"@context": SIGN, "message": "m", "disclose": [[[ID]]]}),
+        session_request_from(ISSUE),
+    ]
+    async with (
+        sandbox_at_work(time.time, requestors={"us": configured}) as (_, url),
+        IrmaBackend.open(url, key=key) as backend,
+    ):
+        for request in starts:
+            assert (await backend.start(request)).token
+        with pytest.raises(NotAdmitted):
+            # We are known there; it is the permission to revoke that is not given.
+            await backend.revoke(revocation())
+
+
+@pytest.mark.parametrize("method", ["hmac", "publickey"])
+async def test_credentials_that_are_refused_are_no_requestors_business(
+    method: str,
+) -> None:
+    """A wrong key, name or clock of ours is told apart from what a request asks for."""
+    key, configured = own_key(method)
+    other, _ = own_key(method, owner="thief")
+    later = datetime.now(UTC) + timedelta(seconds=10)
+    earlier = later - timedelta(seconds=400)
+    async with (
+        sandbox_at_work(time.time, requestors={"us": configured}) as (_, url),
+        IrmaBackend.open(url, key=other) as wrong_key,
+        IrmaBackend.open(url, key=replace(key, requestor="them")) as wrong_name,
+        IrmaBackend.open(url, key=key, clock=lambda: later) as fast,
+        IrmaBackend.open(url, key=key, clock=lambda: earlier) as slow,
+        IrmaBackend.open(url, key="token") as wrong_method,
+        IrmaBackend.open(url) as nobody,
+    ):
+        said = [
+            str(await fails(CALLS[0], backend)).rpartition("us: ")[2]
+            for backend in (wrong_key, wrong_name, fast, slow, wrong_method, nobody)
+        ]
+        with capture_logs() as logs:
+            assert isinstance(await fails(CALLS[0], nobody), NotAdmitted)
+    assert said == [
+        "signature is invalid" if method == "hmac" else "crypto/rsa: verification error",
+        "Unknown requestor",
+        "token used before issued",
+        "jwt too old",
+        "UNAUTHORIZED",
+        "request could not be authenticated",
+    ]
+    assert [entry["event"] for entry in logs] == ["backend.not_admitted"]
+
+
+async def test_a_bad_request_in_a_jwt_is_the_requestors(jwt_privkey: str) -> None:
+    """What is about the request is passed on, signed or not."""
+    key, configured = own_key("hmac")
+    async with (
+        sandbox_at_work(
+            time.time, requestors={"us": configured}, jwt_privkey=jwt_privkey
+        ) as (_, url),
+        IrmaBackend.open(url, key=key) as backend,
+    ):
+        unknown = asked(request={"@context": DISCLOSE, "disclose": [[["a.b.c.d"]]]})
+        refused = await fails(lambda it: it.start(unknown), backend)
+    assert isinstance(refused, BackendRefused)
+    assert refused.error == "INVALID_REQUEST"
+
+
+async def test_statuses_are_read() -> None:
+    """Where a session stands, or None where the server does not know it."""
+    async with sandbox_at_work(time.time) as (_, url), IrmaBackend.open(url) as backend:
+        started = await backend.start(asked())
+        assert await backend.status(started.token) is Status.INITIALIZED
+        await backend.cancel(started.token)
+        assert await backend.status(started.token) is Status.CANCELLED
+        assert await backend.status(UNKNOWN) is None
+
+
+async def test_the_next_session_is_found_by_its_frontend() -> None:
+    """Who followed in flow is told to who has the first one's frontend token."""
+    plain = {"@context": DISCLOSE, "disclose": [[[ID]]]}
+
+    async def next_one(_: int, __: Received) -> web.StreamResponse:
+        return web.json_response(plain)
+
+    async with (
+        sandbox_at_work(time.time, allow_unsigned_callbacks=True) as (_, url),
+        IrmaBackend.open(url) as backend,
+        endpoint_at_work(next_one) as endpoint,
+    ):
+        started = await backend.start(asked(nextSession={"url": endpoint.url}))
+        assert await backend.next_pointer(started.package) is None
+        wallet = Wallet()
+        await wallet.run(started.package.session_ptr)
+        following = await backend.next_pointer(started.package)
+        assert following is not None
+        assert following.u.startswith(f"{url}/irma/session/")
+        assert following.u != started.package.session_ptr.u
+        assert (
+            await backend.next_pointer(package(f"{url}/irma/session/{UNKNOWN}")) is None
+        )
+        foreign = started.package.model_copy(
+            update={"frontend_request": package().frontend_request}
+        )
+        with pytest.raises(BackendRefused, match="UNAUTHORIZED"):
+            await backend.next_pointer(foreign)
+
+
+async def test_a_sessions_host_goes_along_to_where_the_server_is_reached() -> None:
+    """The client side may have an address of its own, and sessions another host."""
+    seen: list[tuple[str, str]] = []
+
+    def note(request: web.Request) -> web.Response:
+        seen.append((request.headers["Host"], request.raw_path))
+        return web.json_response({"status": "DONE"})
+
+    async with (
+        server(note) as url,
+        IrmaBackend.open("http://nobody.example", client_url=f"{url}/at") as backend,
+    ):
+        there = f"https://app.example:8443/irma/session/{UNKNOWN}"
+        assert await backend.next_pointer(package(there)) is None
+    path = f"/at/irma/session/{UNKNOWN}/frontend/status"
+    assert seen == [("app.example:8443", path)]
+
+
+async def test_what_was_issued_is_revoked() -> None:
+    """The server's word on it is passed on."""
+    everything = Requestor(key=KEY, revoke_perms=("*",))
+    answers = iter(
+        [
+            web.Response(text="OK"),
+            web.json_response({"error": "REVOCATION", "status": 500}, status=500),
+        ]
+    )
+    async with (
+        sandbox_at_work(time.time, requestors={"us": everything}) as (_, url),
+        IrmaBackend.open(url, key=KEY) as backend,
+        server(lambda _: next(answers)) as other,
+        IrmaBackend.open(other, key=KEY) as elsewhere,
+    ):
+        unknown = await fails(lambda it: it.revoke(revocation()), backend)
+        await elsewhere.revoke(revocation())
+        failed = await fails(lambda it: it.revoke(revocation()), elsewhere)
+    assert isinstance(unknown, BackendRefused)
+    assert (unknown.status, unknown.error) == (404, "UNKNOWN_REVOCATION_KEY")
+    assert isinstance(failed, BackendRefused)
+    assert (failed.status, failed.error) == (500, "REVOCATION")
+
+
+async def test_whether_a_server_signs(jwt_privkey: str) -> None:
+    """A server with a key signs all that it posts."""
+    async with (
+        sandbox_at_work(time.time, jwt_privkey=jwt_privkey) as (_, url),
+        IrmaBackend.open(url) as signing,
+        sandbox_at_work(time.time) as (_, other),
+        IrmaBackend.open(other) as silent,
+    ):
+        assert await signing.signs()
+        assert not await silent.signs()
+
+
 async def test_refusals_keep_what_the_server_said() -> None:
     """A request that may not be made is refused in the server's own words."""
     async with (
@@ -146,8 +385,8 @@ async def test_refusals_keep_what_the_server_said() -> None:
     assert (refused.status, refused.error) == (403, "UNAUTHORIZED")
     assert refused.description.startswith("You are not authorized")
     assert refused.message == ID
-    assert isinstance(unauthorized, BackendRefused)
-    assert (unauthorized.error, unauthorized.message) == ("UNAUTHORIZED", "")
+    assert isinstance(unauthorized, NotAdmitted)
+    assert str(unauthorized) == f"IRMA server {url}: refuses us: UNAUTHORIZED"
     assert isinstance(unsupported, BackendRefused)
 
 
@@ -230,6 +469,15 @@ async def test_what_is_sent() -> None:
         ("GET", f"{prefix}/session/{UNKNOWN}/result", None, None),
         ("DELETE", f"{prefix}/session/{UNKNOWN}", None, None),
         ("GET", f"{prefix}/publickey", None, None),
+        ("GET", f"{prefix}/session/{UNKNOWN}/status", None, None),
+        (
+            "GET",
+            f"{prefix}/irma/session/{UNKNOWN}/frontend/status",
+            FRONTEND,
+            None,
+        ),
+        ("POST", f"{prefix}/revocation", KEY, "application/json"),
+        ("GET", f"{prefix}/publickey", None, None),
     ]
 
 
@@ -238,7 +486,10 @@ async def test_strange_tokens_are_unknown_without_asking() -> None:
     async with scripted(500) as backend:
         for token in ("", "..", "a/b", "a?b", "é", "A" * 101):
             assert await backend.result(token) is None
+            assert await backend.status(token) is None
             assert not await backend.cancel(token)
+        for path in ("", "/irma/session/", "/irma/session/a%2Fb", "/irma/session/a/b"):
+            assert await backend.next_pointer(package(f"http://x.example{path}")) is None
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -13,6 +13,7 @@ from orchestrator.domain.errors import (
     BackendRefused,
     BackendUnavailable,
     BrokerUnavailable,
+    NotAdmitted,
     Refused,
     Undecodable,
     Unroutable,
@@ -21,8 +22,12 @@ from orchestrator.ports import Message, Post, Queues, Started
 from schemas.events import Event, parse_event
 from schemas.irma import (
     InvalidSessionResult,
+    RevocationRequest,
+    SessionPackage,
+    SessionPointer,
     SessionRequest,
     SessionResult,
+    Status,
     parse_session_result,
     session_package_from,
 )
@@ -158,9 +163,13 @@ class FakeBackend:
         requests: what was started, in order; the n-th has the token `token_of(n)`.
         results: what is stored of sessions, by token.
         unreachable: every call fails as if nothing answered.
-        refusal: what starting a session is answered with.
+        refusal: what starting a session or revoking is answered with.
         meanwhile: happens while a session is being started.
         looking: happens while a session is being looked up.
+        followers: the pointers of next sessions, by the token of the one before.
+        revoked: what was revoked, in order.
+        key: whether it signs what it POSTs.
+        forgotten: the tokens of sessions that it does not know any more.
     """
 
     requests: list[SessionRequest] = field(default_factory=list)
@@ -168,9 +177,13 @@ class FakeBackend:
     cancelled: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     unreachable: bool = False
-    refusal: BackendRefused | None = None
+    refusal: BackendRefused | NotAdmitted | None = None
     meanwhile: Callable[[], Awaitable[None]] | None = None
     looking: Callable[[], Awaitable[object]] | None = None
+    followers: dict[str, SessionPointer] = field(default_factory=dict)
+    revoked: list[RevocationRequest] = field(default_factory=list)
+    key: bool = True
+    forgotten: set[str] = field(default_factory=set)
 
     async def start(self, request: SessionRequest) -> Started:
         """Start a session."""
@@ -209,7 +222,31 @@ class FakeBackend:
         """Note that a session was cancelled."""
         self._reach()
         self.cancelled.append(token)
-        return True
+        return token not in self.forgotten
+
+    async def status(self, token: str) -> Status | None:
+        """Where a session stands by what is stored of it."""
+        self._reach()
+        self.asked.append(token)
+        stored = self.results.get(token)
+        return None if stored is None else stored.status
+
+    async def next_pointer(self, package: SessionPackage) -> SessionPointer | None:
+        """Who followed a session."""
+        self._reach()
+        return self.followers.get(package.token)
+
+    async def revoke(self, request: RevocationRequest) -> None:
+        """Note what was revoked."""
+        self._reach()
+        if self.refusal is not None:
+            raise self.refusal
+        self.revoked.append(request)
+
+    async def signs(self) -> bool:
+        """Whether it was given a key."""
+        self._reach()
+        return self.key
 
     async def read_result(self, body: bytes, content_type: str) -> SessionResult:
         """Read JSON; there is no signature to check."""
@@ -245,6 +282,13 @@ class FakeSigner:
             return None
         self.signed.append((result, validity_s, now))
         return f"header.claims.{len(self.signed)}"
+
+    async def sign_legacy(
+        self, result: SessionResult, *, validity_s: int, now: datetime
+    ) -> str | None:
+        """A JWT that is told from the others by its middle."""
+        signed = await self.sign(result, validity_s=validity_s, now=now)
+        return None if signed is None else signed.replace("claims", "legacy")
 
 
 @dataclass

@@ -31,6 +31,7 @@ from tests.support.fakes import (
 from tests.support.samples import (
     LIFETIME,
     PUBLIC_URL,
+    RESULTS_KEPT,
     SECRET,
     WALL_TIME,
     requestors,
@@ -39,6 +40,8 @@ from workers.callback import CallbackWorker
 from workers.clock import ClockWorker
 from workers.history import HistoryWorker
 from workers.intake import IntakeDesk
+from workers.looking import Looker
+from workers.notifying import Notifier
 from workers.session import SessionWorker
 from workers.starting import Starter
 
@@ -187,12 +190,12 @@ class Parts:
                 store=self.store,
                 rulings=self.rulings,
                 rows=self.rows,
-                make=self.make,
-                session_lifetime=LIFETIME,
+                notifier=self.notifier,
                 clock=self.clock,
             ),
             starter=self.starter(),
             clock=self.clock,
+            augment_client_return_url=False,
         )
 
     def callback_worker(self, caller: FakeCaller, pauses: Pauses) -> CallbackWorker:
@@ -211,19 +214,30 @@ class Parts:
             pause=pauses,
         )
 
+    @property
+    def notifier(self) -> Notifier:
+        """Tells requestors' own `callbackUrl`s; URLs are verbatim."""
+        return Notifier(rows=self.rows, make=self.make)
+
     def clock_worker(self) -> ClockWorker:
         """Looks at what is due."""
         return ClockWorker(
             store=self.store,
-            rulings=self.rulings,
             publisher=self.publisher,
-            rows=self.rows,
-            make=self.make,
-            backend=self.backend,
+            looker=Looker(
+                store=self.store,
+                rulings=self.rulings,
+                rows=self.rows,
+                make=self.make,
+                backend=self.backend,
+                notifier=self.notifier,
+                clock=self.clock,
+                session_lifetime=LIFETIME,
+                wall_time=WALL_TIME,
+            ),
             clock=self.clock,
             owner="clock-1",
-            session_lifetime=LIFETIME,
-            wall_time=WALL_TIME,
+            results_kept=RESULTS_KEPT,
         )
 
     def history_worker(self) -> HistoryWorker:

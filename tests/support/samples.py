@@ -25,6 +25,7 @@ CALLBACK: Final = "https://shop.example/told/MARKER"
 PUBLIC_URL: Final = "https://chains.example"
 LIFETIME: Final = timedelta(minutes=15)
 WALL_TIME: Final = timedelta(days=7)
+RESULTS_KEPT: Final = timedelta(days=7)
 
 DISCLOSURE: Final = "https://irma.app/ld/request/disclosure/v2"
 ISSUANCE: Final = "https://irma.app/ld/request/issuance/v2"

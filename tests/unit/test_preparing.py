@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from orchestrator.domain.chain import Slot
 from orchestrator.domain.errors import SealBroken
-from orchestrator.preparing import SLACK, Preparer, unfit
+from orchestrator.preparing import SLACK, Preparer, page_url, unfit, web_url
 from orchestrator.sealing import Sealer
 from schemas.capabilities import Capability
 from schemas.irma import SessionRequest, session_request_from
@@ -104,6 +105,68 @@ def test_a_url_ends_an_hour_after_the_chain_may(
     assert open_still.kind == "callback"
     with pytest.raises(SealBroken, match="expired"):
         sealer.open_capability(token, now=last)
+
+
+def returning(
+    preparer: Preparer, url: str | None, *, augment: bool = False
+) -> SessionRequest:
+    """A request that names where the app returns to, prepared."""
+    request = session_request_from(disclosure(TARGET)).with_client_return_url(
+        url, augment=augment
+    )
+    return preparer.prepared(request, SLOT, "acme", NOW)
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_the_app_returns_where_the_integrator_said(
+    preparer: Preparer, *, augment: bool
+) -> None:
+    """With the token that the IRMA server appends, if it was asked to."""
+    request = returning(preparer, "https://shop.example/back", augment=augment)
+    assert request.request.client_return_url == "https://shop.example/back"
+    assert bool(request.request.augment_return_url) == augment
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_with_the_option_the_app_returns_to_the_chain_page(
+    preparer: Preparer, sealer: Sealer, *, augment: bool
+) -> None:
+    """The page appends the token itself, at the end of the chain."""
+    paged = replace(preparer, augment_chain_page=True)
+    plain = returning(paged, "https://shop.example/back", augment=augment).request
+    page = page_url(sealer, "https://a.example/x/", "01C")
+    assert plain.client_return_url == page
+    assert page.startswith("https://a.example/x/page/v1.page.")
+    assert sealer.open_page(page.rpartition("/")[2]) == "01C"
+    assert not plain.augment_return_url
+    assert "augmentReturnUrl" not in plain.to_wire()
+
+
+@pytest.mark.parametrize("url", [None, "", "tel:+31201234567", "shop://back"])
+def test_what_a_page_cannot_go_on_to_stays(preparer: Preparer, url: str | None) -> None:
+    """Nothing to return to stays nothing; an address for the app alone stays its."""
+    paged = replace(preparer, augment_chain_page=True)
+    assert returning(paged, url).request.client_return_url == url
+
+
+@pytest.mark.parametrize(
+    "url,fit",
+    [
+        ("https://shop.example/back?a=b#c", True),
+        ("HTTP://shop.example:8080", True),
+        ("https://shop.example/a b", False),
+        ("https://shop.example/\nx", False),
+        ("https:///path", False),
+        ("http://[", False),
+        ("javascript://shop.example/%0Aalert(1)", False),
+        ("data:text/html,x", False),
+        ("/back", False),
+        (None, False),
+    ],
+)
+def test_only_web_addresses_are_gone_on_to(url: str | None, *, fit: bool) -> None:
+    """A host behind http or https, and nothing that a browser would read otherwise."""
+    assert web_url(url) == (url if fit else None)
 
 
 @pytest.mark.parametrize("chars,fits", [(30_000, True), (30_001, False)])

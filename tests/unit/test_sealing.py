@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 
 from orchestrator.domain.errors import NotConfigured, SealBroken, SealKeyUnknown
 from orchestrator.sealing import Sealer, new_key, read_key
+from orchestrator.telemetry.redaction import scrubbed
 from schemas.capabilities import Capability
 from schemas.irma import parse_session_request, parse_session_result
 from schemas.messages import CallbackSecrets
@@ -216,6 +218,47 @@ def test_hashes_are_keyed_stable_and_separate() -> None:
     assert SEALER.token_hash("t") != SEALER.digest(b"t")
     assert SEALER.token_hash("t") != Sealer(KEY, "k1", bytes(32)).token_hash("t")
     assert re.fullmatch("[0-9a-f]{64}", SEALER.digest(b""))
+
+
+def test_a_page_token_names_its_chain() -> None:
+    """It is derived: the same each time, whatever key encrypts, and fit for a URL."""
+    renewed = Sealer(bytes(32), "k2", HASH_KEY)
+    token = SEALER.page_token("01KAMFX5EBQGYR8Q0JV6YQKZ8M")
+    assert token == renewed.page_token("01KAMFX5EBQGYR8Q0JV6YQKZ8M")
+    assert re.fullmatch(r"[A-Za-z0-9._-]{64}", token)
+    assert SEALER.open_page(token) == "01KAMFX5EBQGYR8Q0JV6YQKZ8M"
+    assert scrubbed(f"at {token}!") == "at [sealed]!"
+
+
+def test_page_tokens_stay_what_they_are() -> None:
+    """Addresses that users have kept open work with every later version."""
+    assert SEALER.page_token("01C") == "v1.page.MDFD4Pbv0S5_5cAjG-G8nEuriw"
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda _: "",
+        lambda _: "x",
+        lambda _: "v1.page.",
+        lambda _: "v1.page.AAAA",
+        lambda _: "v1.page." + "A" * 56,
+        lambda _: "v1.page.____",
+        lambda token: token[:-1],
+        lambda token: token + "A",
+        lambda token: token + "=",
+        lambda token: token.removeprefix("v1.page."),
+        lambda token: token.replace("page", "k1"),
+        lambda token: token[:12] + ("A" if token[12] != "A" else "B") + token[13:],
+        lambda token: token[:-3] + ("A" if token[-3] != "A" else "B") + token[-2:],
+        lambda _: Sealer(KEY, "k1", bytes(32)).page_token("01C"),
+        lambda _: SEALER.seal(b"01C", bound_to="page"),
+    ],
+)
+def test_page_tokens_cannot_be_made_up(forge: Callable[[str], str]) -> None:
+    """Neither guessed nor changed into another chain's."""
+    with pytest.raises(SealBroken, match="page token"):
+        SEALER.open_page(forge(SEALER.page_token("01C")))
 
 
 def test_hashes_stay_what_they_are() -> None:

@@ -1,5 +1,6 @@
 """An IRMA server, spoken to as any of its requestors would."""
 
 from orchestrator.backends.irma.backend import IrmaBackend
+from orchestrator.backends.irma.proving import RequestKey
 
-__all__ = ["IrmaBackend"]
+__all__ = ["IrmaBackend", "RequestKey"]

@@ -15,6 +15,7 @@ from yarl import URL
 from orchestrator.domain.errors import (
     BackendRefused,
     BackendUnavailable,
+    NotAdmitted,
     NotConfigured,
     OrchestratorError,
 )
@@ -28,6 +29,19 @@ _OK: Final = 200
 _TOO_LARGE: Final = 413
 _NOT_IMPLEMENTED: Final = 501
 _CLIENT_ERRORS: Final = range(400, 500)
+
+#: How an IRMA server's messages begin that are about who asks, never about what is asked
+#: for (reference irma.md §3.1, §3.2).
+_ABOUT_US: Final = (
+    "request could not be authenticated",
+    "Unknown requestor",
+    "signature is invalid",
+    "crypto/rsa: verification error",
+    "token is expired",
+    "token is not valid yet",
+    "token used before issued",
+    "jwt too old",
+)
 
 
 class ServerAnswer(NamedTuple):
@@ -86,6 +100,19 @@ class IrmaServer:
                 session, base, timeout_s=timeout_s, answer_bytes_max=answer_bytes_max
             )
 
+    def at(self, url: str) -> IrmaServer:
+        """The same server at another address, over the same connections.
+
+        Raises:
+            NotConfigured: the URL is none of an HTTP server.
+        """
+        return IrmaServer(
+            self._session,
+            _base(url),
+            timeout_s=self._timeout_s,
+            answer_bytes_max=self._answer_bytes_max,
+        )
+
     async def call(
         self,
         method: str,
@@ -133,6 +160,23 @@ class IrmaServer:
                 )
             return self.unavailable(f"{what}: status {answer.status}, no IRMA error")
         return self.unavailable(f"{what}: status {answer.status}")
+
+    def failure_of_ours(self, answer: ServerAnswer, what: str) -> OrchestratorError:
+        """As `failure`, of a call for which we have to show who we are.
+
+        A requestor must not hear of our credentials as if they were its own. Without a
+        message, UNAUTHORIZED is an unknown token, or an entry for us that permits
+        nothing of this kind: either way it is the server's operator who has to act.
+        """
+        failure = self.failure(answer, what)
+        if not isinstance(failure, BackendRefused):
+            return failure
+        said = next((m for m in _ABOUT_US if failure.message.startswith(m)), None)
+        unauthorized = failure.error == ErrorKind.UNAUTHORIZED.error
+        if said is None and not (unauthorized and not failure.message):
+            return failure
+        origin = self._base.origin()
+        return NotAdmitted(f"IRMA server {origin}: refuses us: {said or failure.error}")
 
     def unavailable(self, why: str) -> BackendUnavailable:
         """The server's origin and what is wrong with it."""

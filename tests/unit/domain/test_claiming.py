@@ -34,6 +34,7 @@ from tests.unit.domain.samples import (
     NOW,
     OFFERED,
     PROVED,
+    REPLAYED,
     ROWS,
     SECOND,
     SECOND_SLOT,
@@ -116,6 +117,22 @@ def test_a_proved_result_marks_a_live_row() -> None:
         check_at=NOW + CHECK_LIVE,
     )
     assert taken_in(LIVE) == Ruling(outcome=TakeIn.MARKED, steps=(marked,))
+
+
+@pytest.mark.parametrize(
+    "token,kept", [("token", "proved result"), ("other", None)], ids=["own", "another"]
+)
+def test_a_proved_result_may_be_left_at_once(token: str, kept: str | None) -> None:
+    """Before any answer; but not another session's beside the token of the row's own."""
+    ruling = take_in(
+        a_view(LIVE),
+        SECOND_SLOT,
+        token_hash=token,
+        sealed_token="sealed",
+        sealed_result="proved result",
+    )
+    (marked,) = ruling.steps
+    assert (marked.token_hash, marked.sealed_result) == ("token", kept)
 
 
 def test_a_proved_result_announces_a_session_nobody_has_found_yet() -> None:
@@ -220,6 +237,21 @@ def test_the_claim_leaves_a_final_step_final() -> None:
 
 
 @pytest.mark.parametrize(
+    "step",
+    [
+        replace(FINISHED, slot=FIRST, sealed_result=None),
+        replace(FINISHED, slot=FIRST, sealed_result="of another", token_hash="other"),
+    ],
+)
+def test_the_claim_stores_the_result_it_was_made_of(step: Step) -> None:
+    """A final row may have none, or another session's: what follows goes by this one."""
+    after = claimed(step).steps[0]
+    assert after.state is StepState.FINISHED
+    assert after.sealed_result == PROVED.sealed_result
+    assert after.token_hash == PROVED.token_hash
+
+
+@pytest.mark.parametrize(
     "step,events",
     [
         (STEP, ["session.requested"]),
@@ -275,6 +307,15 @@ def test_the_same_answer_again_repeats_the_end_it_has_led_to() -> None:
     assert first.chain is not None
     again = claimed(following=first.steps[-1], chain=first.chain, budget=budget)
     assert again == replace(first, steps=(), chain=None)
+
+
+def test_the_same_answer_again_repeats_its_end_in_a_chain_that_was_opened_again() -> None:
+    """A replay runs by then: the chain's row does not tell how the slot has ended."""
+    budget = Budget(steps_max=1)
+    first = claimed(budget=budget)
+    again = claimed(following=first.steps[-1], chain=REPLAYED, budget=budget)
+    assert again == replace(first, steps=(), chain=None)
+    assert told(again) == ["chain.failed"]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.state)

@@ -243,6 +243,11 @@ def test_the_machine_finds_what_a_missing_rule_breaks(
         (runs.a_handler_asks_a_second_time, faults.only_the_first_post_counts, "G2"),
         (runs.a_handler_asks_a_second_time, faults.repeats_are_not_noted, "G2"),
         (runs.the_step_before_is_purged, faults.unknown_is_lost, "G2"),
+        (
+            runs.an_orphan_times_out_while_nobody_can_look,
+            faults.time_is_enough_for_a_bad_end,
+            "H3",
+        ),
         (runs.the_server_forgets_who_has_finished, faults.results_are_not_marked, "H4"),
         (runs.a_worker_is_slower_than_its_lease, faults.the_lease_is_not_checked, "G2"),
         (runs.a_worker_does_not_learn_its_fate, faults.the_row_is_not_read, "H8"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypedDict
 
 import pytest
 
@@ -22,14 +22,28 @@ from orchestrator.domain.lookup import (
     lives_until,
     look_again,
     look_soon,
+    over,
     report_due,
+    tells_of,
 )
 from orchestrator.domain.ruling import CHECK_AFTER_CALLBACK, CHECK_LIVE, Ruling
+from schemas.messages import (
+    CallbackWork,
+    End,
+    EndWork,
+    IntakeWork,
+    NextWork,
+    NoteWork,
+    StartWork,
+    Work,
+)
 from tests.unit.domain.samples import (
+    CHAIN,
     CLOSED,
     COMPLETED,
     END,
     FINISHED,
+    FIRST,
     FORWARDED,
     LIVE,
     MINUTE,
@@ -38,6 +52,7 @@ from tests.unit.domain.samples import (
     ROWS,
     SECOND,
     SECOND_SLOT,
+    a_callback,
     a_view,
 )
 
@@ -45,6 +60,24 @@ LIFETIME: Final = 15 * MINUTE
 TICK: Final = timedelta(microseconds=1)
 UNKNOWN: Final = Lookup(status=None)
 RUNNING: Final = ("INITIALIZED", "PAIRING", "CONNECTED")
+
+
+class _Place(TypedDict):
+    id: str
+    chain_id: str
+    step: int
+    generation: int
+
+
+class _Fields(TypedDict):
+    requestor: str
+    cause: str
+    sealed: str
+
+
+def replace_slot(work: CallbackWork, *, step: int) -> CallbackWork:
+    """The same of another step."""
+    return work.model_copy(update={"step": step})
 
 
 def judged(
@@ -106,6 +139,7 @@ def test_a_handler_may_be_at_work_on_a_copy(
     assert judged(lookup, after=after, again_after=again_after) is verdict
 
 
+@pytest.mark.trap("T29")
 @pytest.mark.parametrize(
     "after,verdict",
     [
@@ -138,6 +172,7 @@ def test_a_session_is_lost_early_or_when_it_is_over(
     assert forgotten(now=NOW, since=NOW - since, lives_until=NOW - until) is gone
 
 
+@pytest.mark.trap("T28")
 @pytest.mark.parametrize(
     "row,until",
     [
@@ -152,6 +187,47 @@ def test_a_session_lives_for_its_timeout_and_its_lifetime(
 ) -> None:
     """Scanned at the last moment, it has all its time from then on."""
     assert lives_until(row, LIFETIME) == until
+
+
+@pytest.mark.parametrize(
+    "late,gone",
+    [(timedelta(0), False), (HANDLER_MAX, False), (HANDLER_MAX + TICK, True)],
+)
+def test_a_minute_after_its_life_a_session_is_over(
+    late: timedelta,
+    gone: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    """Rule H2: whoever had its pointer can do nothing with it any more."""
+    ends = lives_until(FORWARDED, LIFETIME)
+    assert over(FORWARDED, ends + late, LIFETIME) is gone
+
+
+SECRET: Final[_Fields] = {"requestor": "acme", "cause": "cause", "sealed": "sealed"}
+HERE: Final[_Place] = {"id": "id", "chain_id": CHAIN.id, "step": 2, "generation": 0}
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        replace_slot(a_callback(), step=2),
+        NextWork(**HERE, **SECRET, endpoint="https://acme.example:443"),
+        EndWork(**HERE, **SECRET, end=End.COMPLETED),
+        NoteWork(**HERE, **SECRET),
+        IntakeWork(**HERE, **SECRET, source="callback"),
+    ],
+    ids=lambda work: work.kind,
+)
+def test_a_message_of_the_very_slot_may_hold_its_token(work: Work) -> None:
+    """Rule H2: a completion, what it led to, its note, a state; not of another slot."""
+    assert tells_of(work, SECOND_SLOT)
+    for slot in (FIRST, SECOND_SLOT.following, replace(SECOND_SLOT, generation=1)):
+        assert not tells_of(work, slot)
+
+
+def test_a_start_holds_no_token() -> None:
+    """It says that there is no session yet."""
+    start = StartWork(**HERE, requestor="acme", cause="cause")
+    assert not tells_of(start, SECOND_SLOT)
 
 
 # ------------------------------------------------------------------------- what follows
@@ -176,6 +252,18 @@ def test_a_found_session_is_live_and_told() -> None:
     )
     (event,) = ruling.events
     assert event.id == SECOND_SLOT.event_id("session.started")
+
+
+def test_a_found_session_may_come_with_its_package() -> None:
+    """Where the pointer could be looked up as well."""
+    ruling = found_live(
+        a_view(FORWARDED),
+        SECOND_SLOT,
+        token_hash="new",
+        sealed_token="sealed",
+        sealed_package="package",
+    )
+    assert ruling.steps[0].sealed_package == "package"
 
 
 def test_a_lost_session_is_started_on_its_own() -> None:
@@ -254,6 +342,7 @@ def test_nothing_is_reported_of_other_rows(row: Step | None) -> None:
     assert report_due(a_view(row)) == Ruling(outcome=False)
 
 
+@pytest.mark.trap("T10")
 def test_a_callback_brings_the_look_up_forward() -> None:
     """The IRMA server calls a moment before it stores."""
     soon = replace(FORWARDED, check_at=NOW + CHECK_AFTER_CALLBACK)

@@ -9,14 +9,21 @@ import pytest
 
 from orchestrator.domain.errors import NotConfigured
 from orchestrator.domain.permissions import (
+    ANONYMOUS,
     Permissions,
     Refusal,
     Requestor,
     can_request,
+    can_revoke,
     requestor_key,
     requestor_keys,
 )
-from schemas.irma import SessionRequest, session_request_from
+from orchestrator.domain.requestors import Requestors
+from schemas.irma import (
+    SessionRequest,
+    revocation_request_from,
+    session_request_from,
+)
 
 STUDENT = "irma-demo.RU.studentCard"
 ID = f"{STUDENT}.studentID"
@@ -90,6 +97,7 @@ def issue(*credentials: str, ask: str | None = None) -> SessionRequest:
             disclose([[ID], [UNIVERSITY]]),
             UNIVERSITY,
             id="every alternative needs permission",
+            marks=pytest.mark.trap("T16"),
         ),
         pytest.param(
             CRED, disclose([[ID]], [[UNIVERSITY]]), None, id="credential wildcard"
@@ -121,7 +129,11 @@ def issue(*credentials: str, ask: str | None = None) -> SessionRequest:
             id="issue another credential",
         ),
         pytest.param(
-            ISSUER, issue(STUDENT, ask=BSN), BSN, id="issue with disclose not permitted"
+            ISSUER,
+            issue(STUDENT, ask=BSN),
+            BSN,
+            id="issue with disclose not permitted",
+            marks=pytest.mark.trap("T17"),
         ),
         pytest.param(
             ONE,
@@ -174,7 +186,11 @@ def issue(*credentials: str, ask: str | None = None) -> SessionRequest:
             id="a pattern covers the whole host",
         ),
         pytest.param(
-            HOSTS, disclose([[ID]]), HOST_REFUSED, id="default host with host_perms"
+            HOSTS,
+            disclose([[ID]]),
+            HOST_REFUSED,
+            id="default host with host_perms",
+            marks=pytest.mark.trap("T18"),
         ),
         pytest.param(ONE, disclose([[ID]], host=HOST), None, id="default host named"),
         pytest.param(
@@ -191,6 +207,7 @@ def issue(*credentials: str, ask: str | None = None) -> SessionRequest:
             disclose([[ID]], [[], [UNIVERSITY]]),
             UNIVERSITY,
             id="optional disjunction counts",
+            marks=pytest.mark.trap("T16"),
         ),
         pytest.param(NONE, disclose([[ID]]), "", id="no disclose permission at all"),
         pytest.param(NONE, sign([[]]), "", id="no sign permission at all"),
@@ -203,6 +220,67 @@ def test_production_server_of_the_recordings(
     """The refusal's reason is, word for word, what the IRMA server says."""
     refusal = can_request(requestor, request_, permissions=NOTHING, default_host=HOST)
     assert refusal == (None if reason is None else Refusal(reason))
+
+
+@pytest.mark.parametrize(
+    "own,everyone,credential,reason",
+    [
+        ((), (), STUDENT, ""),
+        (("*",), (), STUDENT, None),
+        (("irma-demo.*",), (), STUDENT, None),
+        (("irma-demo.RU.*",), (), STUDENT, None),
+        ((STUDENT,), (), STUDENT, None),
+        ((), (STUDENT,), STUDENT, None),
+        ((STUDENT,), (), "irma-demo.RU.other", "irma-demo.RU.other"),
+        (("irma-demo.MijnOverheid.*",), (STUDENT,), "a.b.c", "a.b.c"),
+    ],
+)
+def test_revoking(
+    own: tuple[str, ...],
+    everyone: tuple[str, ...],
+    credential: str,
+    reason: str | None,
+) -> None:
+    """By default nobody may revoke; a permission to issue is none to revoke."""
+    requestor = Requestor(name="r", key="r", issue_perms=("*",), revoke_perms=own)
+    permissions = Permissions(revoke_perms=everyone)
+    refusal = can_revoke(requestor, credential, permissions=permissions)
+    assert refusal == (None if reason is None else Refusal(reason))
+
+
+@pytest.mark.trap("T35")
+def test_nobody_has_the_common_lists_and_the_default_host() -> None:
+    """IRMA's requestor "" has nothing of its own (static sessions, no_auth)."""
+    everyone = Permissions(disclose_perms=(ID,), issue_perms=(), revoke_perms=(STUDENT,))
+    nobody = Requestors(
+        by_key={ANONYMOUS: Requestor(name="", key=ANONYMOUS), "one": HOSTS},
+        permissions=everyone,
+        default_host=HOST,
+    )
+    assert nobody.refusal(ANONYMOUS, disclose([[ID]])) is None
+    assert nobody.refusal(ANONYMOUS, disclose([[BSN]])) == Refusal(BSN)
+    elsewhere = disclose([[ID]], host="app.example:8443")
+    assert nobody.refusal(ANONYMOUS, elsewhere) == Refusal(HOST_REFUSED)
+    assert nobody.refusal("gone", disclose([[ID]])) == Refusal("Unknown requestor")
+
+
+def test_who_is_gone_revokes_nothing() -> None:
+    """A requestor that was taken out of the configuration may do nothing more."""
+    requestors = Requestors(
+        by_key={"one": ONE},
+        permissions=Permissions(revoke_perms=(STUDENT,)),
+        default_host=HOST,
+    )
+    request = revocation_request_from(
+        {
+            "@context": "https://irma.app/ld/request/revocation/v1",
+            "type": STUDENT,
+            "revocationKey": "k",
+        }
+    )
+    assert requestors.revocation_refusal("one", request) is None
+    refusal = requestors.revocation_refusal("two", request)
+    assert refusal == Refusal("Unknown requestor")
 
 
 def test_lists_for_everyone_are_added_to_the_requestors_own() -> None:
@@ -255,6 +333,8 @@ def test_issue_entries_name_credentials(entry: str) -> None:
     """A list for issuing names credentials, never attributes."""
     with pytest.raises(NotConfigured, match=r"issue_perms.*3 parts"):
         Requestor(name="x", key="x", issue_perms=(entry,))
+    with pytest.raises(NotConfigured, match=r"revoke_perms.*3 parts"):
+        Permissions(revoke_perms=(entry,))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import pytest
@@ -42,6 +42,12 @@ from tests.unit.domain.samples import (
 LIFETIME: Final = 15 * MINUTE
 TICK: Final = timedelta(microseconds=1)
 
+#: When no handler can be at work any more.
+LATE: Final = HANDLER_MAX + TICK
+
+#: The slot after the second step's holds the chain's end.
+ENDED: Final = replace(END, slot=SECOND_SLOT.following)
+
 #: The last session of a chain.
 LAST: Final = replace(LIVE, chained=False)
 
@@ -63,13 +69,14 @@ def settled(
     row: Step | None,
     report: Report,
     *,
+    following: Step | None = None,
     chain: Chain = CHAIN,
     after: timedelta | None = None,
 ) -> Ruling[Settled]:
     """The state came in, by default at once."""
     now = NOW + (after or timedelta(0))
-    view = a_view(row, chain=chain, now=now)
-    return settle(view, SECOND_SLOT, report, session_lifetime=LIFETIME)
+    view = a_view(row, following, chain=chain, now=now)
+    return settle(view, SECOND_SLOT, report)
 
 
 def missed(row: Step | None, *, chain: Chain = CHAIN) -> Ruling[Missing]:
@@ -91,6 +98,7 @@ def by_state(row: Step | None) -> str:
 # ----------------------------------------------------------------------- live sessions
 
 
+@pytest.mark.trap("T2")
 @pytest.mark.parametrize(
     "report,state,end,reason",
     [
@@ -206,15 +214,10 @@ def test_a_bad_end_of_another_session_has_no_effect(row: Step, report: Report) -
 
 @pytest.mark.parametrize("report", BAD, ids=lambda report: report.status)
 def test_a_bad_end_waits_until_the_forwarded_session_is_known(report: Report) -> None:
-    """Rule H1: only the look-up says whose it is, for as long as another may live."""
-    lives_until = NOW - SECOND + 2 * LIFETIME + HANDLER_MAX - NOW
+    """Rule H1: only a look-up says whose it is, however late it is made."""
     row = replace(FORWARDED, chained=False)
-    unresolved = Ruling(outcome=Settled.UNRESOLVED)
-    assert settled(row, report) == unresolved
-    assert settled(row, report, after=lives_until) == unresolved
-    late = settled(row, report, after=lives_until + TICK)
-    assert late.outcome is Settled.STORED
-    assert late.chain is not None
+    for after in (timedelta(0), 2 * LIFETIME + HANDLER_MAX, 1_000 * LIFETIME):
+        assert settled(row, report, after=after) == Ruling(outcome=Settled.UNRESOLVED)
 
 
 def test_nothing_can_be_proved_in_an_offer() -> None:
@@ -276,6 +279,28 @@ def test_a_completed_session_is_not_cancelled_by_an_announcement(report: Report)
 
 
 @pytest.mark.parametrize(
+    "report", [replace(report, stored=True) for report in BAD], ids=lambda r: r.status
+)
+@pytest.mark.parametrize("chain", [CHAIN, *CLOSED])
+def test_what_was_taken_in_stays_although_its_update_was_lost(
+    chain: Chain, report: Report
+) -> None:
+    """DONE for everybody: the row, its event and what the requestor is told."""
+    ruling = settled(COMPLETED, report, chain=chain, after=LATE)
+    (row,) = ruling.steps
+    reason = f"the backend has lost its result and stored {report.status}"
+    assert ruling.outcome is Settled.KEPT
+    assert row == replace(FINISHED, reason=reason)
+    assert row.sealed_result == COMPLETED.sealed_result
+    assert ruling.chain is None
+    (event,) = ruling.events
+    assert isinstance(event, SessionEnded)
+    assert (event.type, event.data.status) == ("session.finished", "DONE")
+    assert (event.data.proof_status, event.data.reason) == ("VALID", reason)
+
+
+@pytest.mark.trap("T30", "T31")
+@pytest.mark.parametrize(
     "report,state",
     [
         (CANCELLED, StepState.CANCELLED),
@@ -283,17 +308,61 @@ def test_a_completed_session_is_not_cancelled_by_an_announcement(report: Report)
         (INVALID, StepState.FAILED),
     ],
 )
-def test_a_completed_session_whose_update_was_lost_ends_as_it_is_stored(
+def test_a_step_the_chain_has_failed_on_ends_as_it_is_stored(
     report: Report, state: StepState
 ) -> None:
-    """The chain goes on with the result that was taken in, which stays."""
-    ruling = settled(COMPLETED, replace(report, stored=True))
+    """The app was refused too (irma.md §7.7); what was proved is kept for a replay."""
+    chain = replace(CHAIN, state=ChainState.FAILED, ended_at=NOW)
+    stored = replace(report, stored=True)
+    ruling = settled(COMPLETED, stored, following=ENDED, chain=chain, after=LATE)
     (row,) = ruling.steps
+    assert ruling.outcome is Settled.STORED
     assert (row.state, row.final_status, row.check_at) == (state, report.status, None)
     assert row.sealed_result == COMPLETED.sealed_result
     assert row.reason == settled(LAST, report).steps[0].reason
     assert ruling.chain is None
     assert told(ruling) == [f"session.{state.value}"]
+
+
+def test_a_step_before_the_one_the_chain_has_failed_on_stays_done() -> None:
+    """Only what followed it directly can have been refused to its app."""
+    chain = replace(CHAIN, state=ChainState.FAILED, ended_at=NOW)
+    stored = replace(CANCELLED, stored=True)
+    following = replace(LIVE, slot=SECOND_SLOT.following)
+    ruling = settled(COMPLETED, stored, following=following, chain=chain)
+    assert ruling.outcome is Settled.KEPT
+
+
+def test_a_lost_update_waits_for_the_result_that_is_on_its_way() -> None:
+    """The answer that claims the slot brings it; where none will, it ends as stored."""
+    row = replace(COMPLETED, sealed_result=None)
+    stored = replace(CANCELLED, stored=True)
+    assert settled(row, stored) == NO_EFFECT
+    ruling = settled(row, stored, chain=CLOSED[0])
+    assert (ruling.outcome, ruling.steps[0].state) == (
+        Settled.STORED,
+        StepState.CANCELLED,
+    )
+
+
+@pytest.mark.parametrize(
+    "forwarded_at,after,outcome",
+    [
+        (None, HANDLER_MAX - SECOND, Settled.NO_EFFECT),
+        (None, HANDLER_MAX - SECOND + TICK, Settled.KEPT),
+        (NOW, HANDLER_MAX, Settled.NO_EFFECT),
+        (NOW, HANDLER_MAX + TICK, Settled.KEPT),
+    ],
+)
+def test_a_stored_timeout_is_not_final_while_a_handler_may_be_at_work(
+    forwarded_at: datetime | None, after: timedelta, outcome: Settled
+) -> None:
+    """Rule H1: DONE may be stored for a minute after the last bridge POST."""
+    following = replace(FORWARDED, forwarded_at=forwarded_at)
+    report = replace(TIMEOUT, stored=True)
+    ruling = settled(COMPLETED, report, following=following, after=after)
+    assert ruling.outcome is outcome
+    assert bool(ruling.steps) == (outcome is Settled.KEPT)
 
 
 def test_another_proof_of_a_completed_step_has_no_effect() -> None:
@@ -358,10 +427,29 @@ def test_a_forgotten_session_of_a_closed_chain_expires_nothing(chain: Chain) -> 
 
 @pytest.mark.parametrize("chain", [CHAIN, *CLOSED])
 def test_a_forgotten_session_that_has_given_its_result_is_done(chain: Chain) -> None:
-    """Nothing more will be heard of it, and nothing is said."""
-    assert missed(COMPLETED, chain=chain) == Ruling(
-        outcome=Missing.CLOSED, steps=(FINISHED,)
-    )
+    """DONE was proved, and the requestor is told so."""
+    ruling = missed(COMPLETED, chain=chain)
+    reason = "the backend has forgotten the session"
+    assert (ruling.outcome, ruling.chain) == (Missing.KEPT, None)
+    assert ruling.steps == (replace(FINISHED, reason=reason),)
+    assert told(ruling) == ["session.finished"]
+
+
+def test_a_forgotten_session_waits_for_the_result_that_is_on_its_way() -> None:
+    """The answer brings it to the row; it is looked for less and less often."""
+    row = replace(COMPLETED, sealed_result=None, completed_at=NOW - 2 * MINUTE)
+    again = replace(row, check_at=NOW + 2 * MINUTE)
+    assert missed(row) == Ruling(outcome=Missing.WAIT, steps=(again,))
+
+
+@pytest.mark.parametrize("chain", CLOSED)
+def test_a_forgotten_session_whose_result_will_not_come_is_left_alone(
+    chain: Chain,
+) -> None:
+    """Nothing is taken in for a closed generation: there is nothing to tell (H9)."""
+    ruling = missed(replace(COMPLETED, sealed_result=None), chain=chain)
+    assert ruling.outcome is Missing.CLOSED
+    assert ruling.steps[0].state is StepState.FINISHED
 
 
 @pytest.mark.parametrize(

@@ -13,19 +13,25 @@ from orchestrator.domain.errors import (
     StoreUnavailable,
 )
 from orchestrator.gateway import faults
-from orchestrator.gateway.faults import IrmaFault, json_response
+from orchestrator.gateway.faults import IrmaFault, Overloaded, json_response
+from orchestrator.gateway.problems import Problem
 from schemas.irma import ErrorKind
 from tests.support.asgi import Answer, Exchange, call
 
 JSON_TYPE = "application/json; charset=UTF-8"
 
 
+PROBLEM_TYPE = "application/problem+json"
+
+
 def app(error: Exception | None = None) -> FastAPI:
-    """An application whose only route raises this error."""
+    """An application whose routes raise this error."""
     made = FastAPI(redirect_slashes=False)
     faults.install(made)
 
     @made.get("/it")
+    @made.get("/irma/it")
+    @made.get("/chains/it")
     async def it() -> None:
         if error is not None:
             raise error
@@ -116,6 +122,7 @@ async def test_a_defect_of_ours_is_an_internal_error(error: Exception) -> None:
     }
 
 
+@pytest.mark.trap("T36")
 async def test_an_unknown_path_is_gos_404() -> None:
     """Plain text, as the requestor routes of the IRMA server (irma.md §1.1)."""
     answer = await call(app(), "GET", "/nowhere")
@@ -128,6 +135,85 @@ async def test_a_wrong_method_is_an_empty_405() -> None:
     answer = await call(app(), "DELETE", "/it")
     assert (answer.status, answer.body) == (405, b"")
     assert answer.headers["allow"] == "GET"
+
+
+@pytest.mark.parametrize("method,path", [("HEAD", "/it"), ("OPTIONS", "/it")])
+async def test_head_and_options_are_methods_like_others(method: str, path: str) -> None:
+    """An IRMA server answers neither where it answers GET."""
+    answer = await call(app(), method, path)
+    assert (answer.status, answer.body) == (405, b"")
+
+
+@pytest.mark.trap("T36")
+@pytest.mark.parametrize(
+    "method,path,status",
+    [
+        ("GET", "/irma/nowhere", 404),
+        ("GET", "/irma/", 404),
+        ("DELETE", "/irma/it", 405),
+    ],
+)
+async def test_below_irma_unknown_routes_are_json(
+    method: str, path: str, status: int
+) -> None:
+    """Status and error, and no description (irma.md §1.1)."""
+    answer = await call(app(), method, path)
+    assert answer.headers["content-type"] == JSON_TYPE
+    assert answer.status == status
+    assert answer.json == {"status": status, "error": "INVALID_REQUEST"}
+
+
+async def test_a_fault_may_have_a_status_that_irma_does_not_know() -> None:
+    """In its body too."""
+    answer = await told(IrmaFault(ErrorKind.INVALID_REQUEST, "no", status=409))
+    assert (answer.status, answer.fields["status"]) == (409, 409)
+
+
+async def test_what_is_too_much_is_told_with_a_time() -> None:
+    """503 like what is away, with the bound in words."""
+    answer = await told(Overloaded("too many of them"))
+    assert (answer.status, answer.fields["status"]) == (503, 503)
+    assert answer.headers["retry-after"] == "5"
+    assert answer.fields["message"] == "too many of them"
+
+
+@pytest.mark.parametrize(
+    "error,status,detail",
+    [
+        (Problem(404, "there is none"), 404, "there is none"),
+        (StoreUnavailable("MARKER"), 503, "the database is away"),
+        (Overloaded("too many of them"), 503, "too many of them"),
+    ],
+)
+async def test_our_own_rooms_tell_problems(
+    error: Exception, status: int, detail: str
+) -> None:
+    """Problem details (RFC 9457), whatever went wrong."""
+    answer = await call(app(error), "GET", "/chains/it")
+    assert answer.headers["content-type"] == PROBLEM_TYPE
+    assert (answer.status, answer.fields["status"]) == (status, status)
+    assert str(answer.fields["detail"]).startswith(detail)
+    assert "MARKER" not in answer.body.decode()
+
+
+async def test_unknown_routes_and_methods_of_our_rooms_are_problems() -> None:
+    """With the title of their status."""
+    answer = await call(app(), "GET", "/chains/no/such")
+    assert answer.headers["content-type"] == PROBLEM_TYPE
+    assert (answer.status, answer.fields["title"]) == (404, "Not Found")
+    answer = await call(app(), "POST", "/chains/it")
+    assert (answer.status, answer.fields["title"]) == (405, "Method Not Allowed")
+    assert answer.headers["allow"] == "GET"
+
+
+async def test_a_defect_in_our_rooms_is_a_problem() -> None:
+    """500 without a word about what it was."""
+    exchange = Exchange(method="GET", path="/chains/it")
+    with pytest.raises(ValueError, match="MARKER"):
+        await exchange.by(app(ValueError("MARKER")))
+    assert exchange.answer.headers["content-type"] == PROBLEM_TYPE
+    assert exchange.answer.fields["status"] == 500
+    assert "MARKER" not in exchange.answer.body.decode()
 
 
 def test_json_is_written_without_spaces() -> None:

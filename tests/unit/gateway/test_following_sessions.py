@@ -175,6 +175,31 @@ async def test_a_session_is_cancelled_at_its_backend(workshop: Workshop) -> None
     assert (await workshop.row(begun.slot)).state is StepState.LIVE
 
 
+async def test_a_session_that_its_backend_forgot_cannot_be_cancelled(
+    workshop: Workshop,
+) -> None:
+    """Unknown like its result; one whose result was taken in is just over."""
+    begun = await workshop.begin()
+    workshop.backend.forgotten.add(begun.token)
+    answer = await call(workshop.gateway, "DELETE", f"/session/{begun.token}")
+    assert (answer.status, answer.fields["error"]) == (400, "SESSION_UNKNOWN")
+    await workshop.carry_on(workshop.callback(begun.slot, begun.token), issuance())
+    answer = await call(workshop.gateway, "DELETE", f"/session/{begun.token}")
+    assert (answer.status, answer.body) == (200, b"")
+
+
+@pytest.mark.trap("T32")
+async def test_a_session_is_cancelled_without_credentials(workshop: Workshop) -> None:
+    """Its token is the secret, as at an IRMA server; others' headers do not matter."""
+    begun = await workshop.begin()
+    headers = {"Authorization": "somebody else's"}
+    path = f"/session/{begun.token}"
+    answer = await call(workshop.gateway, "DELETE", path, headers=headers)
+    assert answer.status == 200
+    assert workshop.backend.cancelled == [begun.token]
+
+
+@pytest.mark.trap("T32")
 async def test_a_final_session_is_not_cancelled_again(workshop: Workshop) -> None:
     """Empty 200 all the same (irma.md §1)."""
     begun = await workshop.begin(disclosure(TARGET))

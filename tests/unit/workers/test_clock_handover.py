@@ -11,42 +11,16 @@ from orchestrator.domain import handover
 from orchestrator.domain.chain import StepState
 from orchestrator.domain.ruling import CHECK_LIVE, START_LEASE
 from orchestrator.ports import Changes
-from schemas.irma import SessionResult
 from schemas.messages import IntakeWork, StartWork
 from tests.support.fakes import token_of
-from tests.support.samples import WALL_TIME, issuance, result_of
-from tests.support.workshop import Begun, Workshop
-
-SECOND = "TokenOfTheSecond0000"
-
-
-async def offered(workshop: Workshop) -> Begun:
-    """A chain whose second session is offered to a gateway."""
-    begun = await workshop.begin()
-    work = workshop.callback(begun.slot, begun.token, waited_s=3.5)
-    await workshop.carry_on(work, issuance())
-    workshop.publisher.calls.clear()
-    return begun
-
-
-async def forwarded(workshop: Workshop) -> Begun:
-    """A chain whose second session was handed to the IRMA server."""
-    begun = await offered(workshop)
-    row = begun.slot.following
-    await workshop.rulings.by_outbox(row, lambda view: handover.forward(view, row))
-    return begun
-
-
-async def looked_up(
-    workshop: Workshop, begun: Begun, found: SessionResult | None, after_s: float = 10
-) -> StepState:
-    """The second row's state after the clock looked up the first session."""
-    if found is not None:
-        workshop.backend.results[begun.token] = found
-    workshop.clock.advance(after_s)
-    await workshop.beat()
-    await workshop.settled()
-    return (await workshop.row(begun.slot.following)).state
+from tests.support.samples import WALL_TIME, result_of
+from tests.support.workshop import Workshop
+from tests.unit.workers.answering import (
+    SECOND,
+    forwarded,
+    looked_up,
+    offered,
+)
 
 
 async def test_an_offer_that_nobody_took_is_detached(workshop: Workshop) -> None:
@@ -76,7 +50,7 @@ async def test_a_row_that_went_on_meanwhile_is_left_alone(workshop: Workshop) ->
     row = begun.slot.following
     stale = await workshop.row(row)
     await workshop.rulings.by_outbox(row, lambda view: handover.forward(view, row))
-    await workshop.clock_worker()._check(stale)
+    await workshop.clock_worker().looker._check(stale)
     await workshop.settled()
     assert (await workshop.row(row)).state is StepState.FORWARDED
     assert workshop.publisher.messages == []
@@ -107,7 +81,7 @@ async def test_a_session_that_a_message_may_tell_of_is_not_lost(
     await workshop.report(slot, result_of(SECOND, "CANCELLED", None))
     workshop.backend.results.pop(begun.token, None)
     workshop.clock.advance(61)
-    await workshop.clock_worker()._check(await workshop.row(slot))
+    await workshop.clock_worker().looker._check(await workshop.row(slot))
     await workshop.settled()
     assert (await workshop.row(slot)).state is StepState.FORWARDED
 
@@ -240,6 +214,7 @@ async def test_a_completed_session_is_looked_at_until_it_is_final(
     intakes = [w for w in workshop.publisher.work if isinstance(w, IntakeWork)]
     if status is None:
         assert (row.state, row.check_at, intakes) == (StepState.FINISHED, None, [])
+        assert row.final_status == "DONE"
     else:
         assert row.state is StepState.COMPLETED
         assert [intake.step for intake in intakes] == [1]

@@ -12,7 +12,7 @@ from orchestrator.domain.errors import (
     StoreUnavailable,
 )
 from orchestrator.ports import Message, Waiting
-from tests.support.samples import NOW
+from tests.support.samples import NOW, RESULTS_KEPT, disclosure, result_of
 from tests.support.workshop import Workshop
 from tests.unit.conftest import LoseStore
 
@@ -126,3 +126,20 @@ async def test_a_fault_is_not_waited_out_when_it_is_to_stop(workshop: Workshop) 
     stop.set()
     async with asyncio.timeout(0.5):
         await running
+
+
+async def test_what_is_over_for_long_enough_loses_its_secrets(workshop: Workshop) -> None:
+    """The row stays, for whoever asks what happened; a running chain is left alone."""
+    ended, running = await workshop.begin(disclosure()), await workshop.begin()
+    await workshop.report(ended.slot, result_of(ended.token, "DONE"))
+    workshop.clock.advance(RESULTS_KEPT.total_seconds())
+    assert await workshop.clock_worker().purge_due() == 0
+
+    workshop.clock.advance(1)
+    assert await workshop.clock_worker().purge_due() == 1
+
+    row = await workshop.row(ended.slot)
+    assert workshop.rows.result(row) is None
+    assert workshop.rows.token(row) is None
+    assert row.final_status == "DONE"
+    assert workshop.rows.token(await workshop.row(running.slot)) == running.token

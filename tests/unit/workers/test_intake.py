@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from orchestrator.domain import handover
 from orchestrator.domain.chain import ChainState, Slot, StepState
 from orchestrator.domain.ruling import CHECK_AFTER_CALLBACK
 from orchestrator.ports import Waiting
 from schemas.events import Purpose
 from schemas.messages import CallbackSecrets, CallbackWork, parse_work
+from tests.support.fakes import token_of
 from tests.support.samples import (
     CALLBACK,
     TARGET,
@@ -20,7 +20,8 @@ from tests.support.samples import (
     issuance,
     result_of,
 )
-from tests.support.workshop import Begun, Workshop
+from tests.support.workshop import Workshop
+from tests.unit.workers.answering import detached, forwarded
 
 
 def notifications(workshop: Workshop) -> list[CallbackWork]:
@@ -30,17 +31,7 @@ def notifications(workshop: Workshop) -> list[CallbackWork]:
     return found
 
 
-async def forwarded(workshop: Workshop) -> Begun:
-    """A chain whose second session was handed to the IRMA server."""
-    begun = await workshop.begin()
-    work = workshop.callback(begun.slot, begun.token, waited_s=3.5)
-    await workshop.carry_on(work, issuance())
-    row = begun.slot.following
-    await workshop.rulings.by_outbox(row, lambda view: handover.forward(view, row))
-    workshop.publisher.calls.clear()
-    return begun
-
-
+@pytest.mark.trap("T4")
 @pytest.mark.parametrize("status", ["INITIALIZED", "PAIRING", "CONNECTED"])
 async def test_what_is_not_final_has_no_effect(workshop: Workshop, status: str) -> None:
     """Only the end of a session is news here."""
@@ -51,13 +42,17 @@ async def test_what_is_not_final_has_no_effect(workshop: Workshop, status: str) 
     assert workshop.publisher.calls == []
 
 
+@pytest.mark.trap("T2", "T3", "T30")
 @pytest.mark.parametrize(
     "status,proof,state,event",
     [
         ("DONE", "VALID", ChainState.COMPLETED, "session.finished"),
         ("DONE", "INVALID", ChainState.FAILED, "session.failed"),
+        ("DONE", "EXPIRED", ChainState.FAILED, "session.failed"),
+        ("DONE", "MISSING_ATTRIBUTES", ChainState.FAILED, "session.failed"),
         ("CANCELLED", None, ChainState.CANCELLED, "session.cancelled"),
         ("TIMEOUT", None, ChainState.EXPIRED, "session.expired"),
+        ("TIMEOUT", "VALID", ChainState.EXPIRED, "session.expired"),
     ],
 )
 async def test_the_end_of_the_last_session_ends_the_chain(
@@ -144,6 +139,33 @@ async def test_after_a_proved_result_a_cancellation_has_no_effect(
     assert workshop.publisher.messages == []
 
 
+async def test_a_live_session_that_another_one_has_overtaken_is_cancelled(
+    workshop: Workshop,
+) -> None:
+    """An orphan of the step was proved; nobody is left in a session of no use (H3)."""
+    begun = await detached(workshop, answer=disclosure())
+    slot = begun.slot.following
+    await workshop.starter().start(slot)
+    await workshop.report(slot, result_of("TokenOfTheOrphan0000", "DONE"))
+    row = await workshop.row(slot)
+    assert (row.state, workshop.rows.token(row)) == (
+        StepState.FINISHED,
+        "TokenOfTheOrphan0000",
+    )
+    assert workshop.backend.cancelled == [token_of(2)]
+    cancelled = result_of(token_of(2), "CANCELLED", None)
+    await workshop.report(slot, cancelled)
+    assert await workshop.row(slot) == row
+
+
+async def test_a_session_is_not_cancelled_for_its_own_result(workshop: Workshop) -> None:
+    """It is what the row points to."""
+    begun = await detached(workshop, answer=disclosure())
+    await workshop.starter().start(begun.slot.following)
+    await workshop.report(begun.slot.following, result_of(token_of(2), "DONE"))
+    assert workshop.backend.cancelled == []
+
+
 async def test_a_state_of_a_forwarded_session_waits_for_its_look_up(
     workshop: Workshop,
 ) -> None:
@@ -213,6 +235,7 @@ async def test_a_proved_result_counts_before_its_look_up(workshop: Workshop) -> 
     ]
 
 
+@pytest.mark.trap("T10")
 async def test_a_result_that_names_the_next_session_brings_its_look_up_forward(
     workshop: Workshop,
 ) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.domain.chain import ChainState, StepState
 from orchestrator.domain.ruling import CHECK_OFFERED
+from orchestrator.ports import Changes
 from orchestrator.work import start_message
 from schemas.events import ChainEnded, SessionRequested
 from schemas.irma import JsonObject, session_request_from
@@ -43,6 +46,7 @@ async def test_while_the_app_waits_the_next_session_is_offered(
     assert starts(workshop) == []
 
 
+@pytest.mark.trap("T1")
 async def test_the_row_of_the_finished_step_gets_its_result(workshop: Workshop) -> None:
     """Result and token are stored with the claim, in one transaction."""
     begun = await workshop.begin()
@@ -96,6 +100,7 @@ async def test_an_end_that_nobody_waits_for_is_an_end(workshop: Workshop) -> Non
     assert starts(workshop) == []
 
 
+@pytest.mark.trap("T9")
 async def test_a_repeated_message_makes_nothing_new(workshop: Workshop) -> None:
     """The same row, the same events; the gateway that waits is woken again."""
     begun = await workshop.begin()
@@ -175,6 +180,58 @@ async def test_an_ended_chain_takes_nothing(workshop: Workshop) -> None:
     assert wakes(workshop) == [Wake.LATER]
     assert workshop.publisher.events == []
     assert (await workshop.chain(begun.id)).state is ChainState.CANCELLED
+
+
+@pytest.mark.parametrize("answer", [issuance(), End.COMPLETED], ids=["next", "end"])
+async def test_a_session_that_another_ones_answer_has_overtaken_is_cancelled(
+    workshop: Workshop, answer: EndpointAnswer
+) -> None:
+    """An orphan's result claims first: the session the row pointed to is given up."""
+    begun = await workshop.begin()
+    orphan = "TokenOfTheOrphan0000"
+    await workshop.carry_on(workshop.callback(begun.slot, orphan), answer)
+    assert workshop.rows.token(await workshop.row(begun.slot)) == orphan
+    assert workshop.backend.cancelled == [begun.token]
+
+
+async def test_a_session_that_cannot_be_cancelled_now_is_left_to_time_out(
+    workshop: Workshop,
+) -> None:
+    """What follows is decided all the same."""
+    begun = await workshop.begin()
+    workshop.backend.unreachable = True
+    work = workshop.callback(begun.slot, "TokenOfTheOrphan0000", waited_s=3.5)
+    await workshop.carry_on(work, issuance())
+    assert wakes(workshop) == [Wake.OFFERED]
+
+
+async def test_an_answer_cancels_nobodys_session(workshop: Workshop) -> None:
+    """It is to the result of the very session that the row points to."""
+    begun = await workshop.begin()
+    await says(workshop, begun, issuance())
+    assert workshop.backend.cancelled == []
+
+
+async def test_an_answer_that_comes_again_in_a_chain_that_was_opened_again(
+    workshop: Workshop,
+) -> None:
+    """A replay runs by then; the gateway is told what became of its own answer."""
+    begun = await workshop.begin()
+    work = workshop.callback(begun.slot, begun.token, waited_s=3.5)
+    await workshop.carry_on(work, issuance(), steps_max=1)
+    reopened = replace(
+        await workshop.chain(begun.id),
+        state=ChainState.RUNNING,
+        generation=1,
+        ended_at=None,
+    )
+    changes = Changes(chain=reopened)
+    await workshop.store.decide(begun.slot, lambda _: (None, changes))
+    await workshop.carry_on(work, issuance(), steps_max=1)
+    assert wakes(workshop) == [Wake.FAILED, Wake.FAILED]
+    assert await workshop.chain(begun.id) == reopened
+    first, second = workshop.publisher.events
+    assert first.id == second.id
 
 
 async def test_a_note_marks_the_row(workshop: Workshop) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.domain.chain import ChainState, Slot, StepState
+from orchestrator.domain.disclosure import required_again
 from orchestrator.domain.errors import BackendRefused, StoreUnavailable
 from orchestrator.domain.ruling import START_LEASE, START_PAUSE
 from schemas.events import SessionStarted
@@ -28,7 +29,9 @@ async def test_a_detached_session_becomes_live(workshop: Workshop, slot: Slot) -
     await workshop.settled()
     row = await workshop.row(slot)
     assert (row.state, row.announced, row.lease_owner) == (StepState.LIVE, True, None)
-    assert workshop.backend.requests[1] == workshop.rows.prepared(row)
+    again = required_again(result_of(token_of(1)))
+    prepared = workshop.rows.prepared(row)
+    assert workshop.backend.requests[1] == prepared.with_disclose(again)
     assert workshop.rows.token(row) == token_of(2)
     package = workshop.rows.package(row)
     assert package is not None

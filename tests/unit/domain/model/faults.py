@@ -15,6 +15,7 @@ from orchestrator.domain.handover import Forward, WentLive
 from orchestrator.domain.lookup import Forwarded, Lookup
 from orchestrator.domain.ruling import Ruling
 from orchestrator.domain.settling import Report, Settled
+from tests.unit.domain.model.irma import LIFETIME
 
 Fault = Callable[[pytest.MonkeyPatch], None]
 
@@ -69,12 +70,25 @@ def any_session_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """H3: a bad end counts from any session of the step."""
     real = settling.settle
 
-    def settle(
-        view: View, slot: Slot, report: Report, *, session_lifetime: timedelta
-    ) -> Ruling[Settled]:
+    def settle(view: View, slot: Slot, report: Report) -> Ruling[Settled]:
         token = (view.step and view.step.token_hash) or report.token_hash
         mine = replace(report, token_hash=token)
-        return real(view, slot, mine, session_lifetime=session_lifetime)
+        return real(view, slot, mine)
+
+    monkeypatch.setattr(settling, "settle", settle)
+
+
+def time_is_enough_for_a_bad_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """H3: a bad end counts once no session can live, whatever is stored (H1)."""
+    real = settling.settle
+
+    def settle(view: View, slot: Slot, report: Report) -> Ruling[Settled]:
+        ruling, row = real(view, slot, report), view.step
+        if ruling.outcome is not Settled.UNRESOLVED or row is None:
+            return ruling
+        if not lookup.over(row, view.now, LIFETIME):
+            return ruling
+        return settling._settle_running(view, slot, row, report)
 
     monkeypatch.setattr(settling, "settle", settle)
 

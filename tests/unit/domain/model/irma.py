@@ -38,6 +38,7 @@ class Session:
     version: int = 0
     reachable: bool = False
     lost: bool = False
+    kept: timedelta = KEPT
 
     def timed_out(self, now: datetime) -> bool:
         """Whether it is TIMEOUT when looked at: that is never stored."""
@@ -53,7 +54,7 @@ class Session:
     def forgotten(self, now: datetime) -> bool:
         """Whether it was purged, or lost in a restart."""
         over = self.status in FINAL or self.timed_out(now)
-        return self.lost or (over and now - self.active_at > KEPT)
+        return self.lost or (over and now - self.active_at > self.kept)
 
     def alive(self, now: datetime) -> bool:
         """Whether a user who has its pointer could still use it."""

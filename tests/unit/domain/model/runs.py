@@ -66,6 +66,28 @@ def the_server_forgets_who_has_finished(world: World) -> None:
     world.check()
 
 
+def an_orphan_times_out_while_nobody_can_look(world: World) -> None:
+    """Two handlers asked; the one that got no session has stored, and is kept long."""
+    world.first.kept = timedelta(hours=2)
+    world.prove(world.first, mark="marked")
+    _all_goes_well(world)
+    world.prove(world.first, mark="marked")
+    world.flow()
+    world.flow()
+    world.handle(world.queue.pop(), fate="unknown", owner="w1")
+    orphaned, stored = world.irma.handlers
+    world.store(stored, announced=False)
+    world.store(orphaned, announced=False)
+    for _ in range(4):
+        world.advance(600 * SECOND)
+        world.clock(reachable=False)
+    world.announce_timeouts()
+    _all_goes_well(world)
+    world.clock(reachable=True)
+    _all_goes_well(world)
+    world.check()
+
+
 def a_worker_is_slower_than_its_lease(world: World) -> None:
     """Another worker has the lease and is done before it."""
     _start_the_second(world)

@@ -10,7 +10,7 @@ from orchestrator.domain import claiming, handover, lookup, settling
 from orchestrator.domain.chain import Ending, Slot, Step, StepState, View
 from orchestrator.domain.claiming import Budget, Claim, NextSession, Proved
 from orchestrator.domain.handover import Lease, WentLive
-from orchestrator.domain.ruling import Ruling
+from orchestrator.domain.ruling import Ruling, preceding, telling_overtaken
 from orchestrator.domain.settling import Report, Settled
 from schemas.messages import End
 from tests.unit.domain.model.gateways import Gateways
@@ -75,9 +75,12 @@ class Workers(Gateways):
             sealed_result=f"result of {message.token}",
         )
         cause = f"answered-{slot.step}-{answer}"
-        outcome, events = self.ledger.by_message(
-            slot, lambda v: _claimed(v, message, answer, proved, cause), self.now
+        (outcome, given_up), events = self.ledger.by_message(
+            slot,
+            lambda v: telling_overtaken(v, _claimed(v, message, answer, proved, cause)),
+            self.now,
         )
+        self._give_up(given_up)
         row = slot.following
         offered = outcome in {Claim.OFFERED, Claim.MINE_OFFERED}
         failed = outcome is Claim.ENDED and answer != "end"
@@ -100,11 +103,12 @@ class Workers(Gateways):
         )
         row = self.ledger.rows.get(slot)
         was_open = self.ledger.open
-        outcome = self.ledger.decide(
+        outcome, given_up = self.ledger.decide(
             slot,
-            lambda v: settling.settle(v, slot, report, session_lifetime=LIFETIME),
+            lambda v: telling_overtaken(v, settling.settle(v, slot, report)),
             self.now,
         )
+        self._give_up(given_up)
         if row and was_open and not self.ledger.open and not report.proved:
             self._check_bad_end(message, row)
         if outcome is Settled.UNRESOLVED:
@@ -113,14 +117,26 @@ class Workers(Gateways):
         elif message.status == "DONE":
             self._look_soon(slot.following)
 
+    def _give_up(self, row: Step | None) -> None:
+        """Another session of the step was proved: the row's own is cancelled."""
+        if row is None:
+            return
+        session = self.irma.sessions[row.token_hash or ""]
+        hold("H3: who proved first goes on", not self.irma.at_work(session.token))
+        if session.alive(self.now):
+            self.cancel(session, announced=True, stored=True)
+
     def _check_bad_end(self, message: Intake, row: Step) -> None:
         """CANCELLED and TIMEOUT end a chain only if no other session goes on (H3).
 
-        When no session of a forwarded step can live any more, any of them speaks for it.
+        When no session of a forwarded step can live any more, any of them speaks for it,
+        but only if nothing is stored that could tell whose it is (H1).
         """
         session = self.irma.sessions[message.token]
-        over = lookup.lives_until(row, LIFETIME) + lookup.HANDLER_MAX
-        hold("H3: an orphan ends no chain", session.reachable or self.now > over)
+        before = self.ledger.rows.get(preceding(message.slot))
+        stored = before and self.irma.sessions[before.token_hash or ""].stored(self.now)
+        speaks = lookup.over(row, self.now, LIFETIME) and not (stored and stored.status)
+        hold("H3: an orphan ends no chain", session.reachable or speaks)
         healthy = [
             other
             for other in self.irma.sessions.values()

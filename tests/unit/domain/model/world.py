@@ -57,9 +57,12 @@ class World(Workers):
             forwarded_at=row.forwarded_at or row.created_at,
             lives_until=lookup.lives_until(row, LIFETIME),
         )
-        if verdict is Forwarded.LOST and found.status is None and self.waiting:
-            verdict = Forwarded.WAIT
         token = found.next_token or ""
+        told = [message for message in self.waiting if message.slot == slot]
+        if verdict is Forwarded.LOST and found.status is None and told:
+            over = lookup.over(row, self.now, LIFETIME)
+            verdict = Forwarded.LIVE if over else Forwarded.WAIT
+            token = told[0].token
         if verdict is Forwarded.LIVE:
             self.ledger.decide(slot, partial(_found, slot=slot, token=token), self.now)
         elif verdict is Forwarded.LOST:

@@ -1,0 +1,46 @@
+"""A session's changes as they happen (reference irma.md §1.3), if that is configured."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from orchestrator.gateway.desk import Desk
+from orchestrator.gateway.faults import IrmaFault
+from orchestrator.gateway.following import Following
+from orchestrator.gateway.sessions import Known, known, result_of, status_of, token_in
+from orchestrator.gateway.sse import EventStream
+from schemas.irma import ErrorKind, Status
+
+
+def events_routes(desk: Desk, following: Following | None = None) -> APIRouter:
+    """The stream of a session's status."""
+    router = APIRouter()
+    following = following or Following()
+
+    @router.get("/session/{token}/statusevents")
+    async def statusevents(token: str) -> Response:
+        """Server-sent events from now on; what the status is now is not among them."""
+        found = token_in(token)
+        if not desk.options.sse:
+            raise IrmaFault(ErrorKind.SSE_DISABLED)
+        session, status = await _standing(desk, found)
+        if status.final:
+            raise IrmaFault(ErrorKind.UNEXPECTED_REQUEST)
+        following.admit()
+
+        async def look() -> Status | None:
+            return await status_of(desk, session)
+
+        key = session.row.token_hash or ""
+        return EventStream(following.frames(key, status, look), desk.streams)
+
+    return router
+
+
+async def _standing(desk: Desk, token: str) -> tuple[Known, Status]:
+    """A session as it stands; that it is unknown, this route says in its own way."""
+    try:
+        session = await known(desk, token)
+        return session, (await result_of(desk, session)).status
+    except IrmaFault:
+        raise IrmaFault(ErrorKind.UNSUPPORTED) from None
