@@ -171,12 +171,14 @@ class CallbackWorker:
         now = self.clock()
         if isinstance(decision, RetryLater):
             await self.store.put_waiting(self.make.again(work, decision.delay_s, now))
+        waits = work.reply if _lets_go(decision) else None
+        if waits is not None:
+            await self._release(work, waits)
+            work = work.model_copy(update={"reply": None})
         await self.publisher.publish(*self._messages(work, secrets, reply, decision))
-        if isinstance(decision, RetryLater) and work.reply is not None:
-            await self._release(work, work.reply)
 
     async def _release(self, work: CallbackWork, reply: ReplyAddress) -> None:
-        """Nothing more comes while the app waits, so it need not wait."""
+        """Nothing that the app should see comes while it waits, so it need not wait."""
         wake_up = WakeUp(
             wake=Wake.LATER,
             chain_id=work.chain_id,
@@ -246,3 +248,14 @@ class CallbackWorker:
             work, secrets, end=End.FAILED, cause=failed.id, reason=reason
         )
         return [event_message(failed), work_message(ending)]
+
+
+def _lets_go(decision: Decision) -> bool:
+    """Whether the app's session ends well whatever becomes of the callback."""
+    match decision:
+        case RetryLater():
+            return True
+        case GiveUp(app_fails=app_fails):
+            return not app_fails
+        case _:
+            return False

@@ -128,9 +128,13 @@ class RetryLater:
 
 @dataclass(frozen=True, kw_only=True)
 class GiveUp:
-    """The callback failed for good; `reason` names the rule, not the content."""
+    """The callback failed for good; `reason` names the rule, not the content.
+
+    `app_fails` is false where the endpoint was content: the user's session ends well.
+    """
 
     reason: str
+    app_fails: bool = True
 
 
 Decision = Next | Ended | RetryLive | RetryLater | GiveUp
@@ -163,7 +167,7 @@ def decide(
         return Next(body=reply.body)
     if reply.status in RETRIED_STATUSES:
         return _retry(tries, reply, now, policy, random)
-    return GiveUp(reason=_refusal(reply))
+    return GiveUp(reason=_refusal(reply), app_fails=reply.status != _ACCEPTED)
 
 
 def decide_notification(
