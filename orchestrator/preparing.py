@@ -107,7 +107,7 @@ class Preparer:
 
         prepared = request.with_urls(
             next_session=url("bridge", target) if target else None,
-            callback=url("callback", request.callback_url),
+            callback=url("callback", None),
         )
         prepared = self._returning(prepared, slot)
         return prepared.model_copy(update={"validity": VALIDITY_DEFAULT_S})

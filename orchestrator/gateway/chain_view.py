@@ -15,7 +15,7 @@ from schemas.irma import SessionResult
 def chain_view(
     chain: Chain,
     steps: Sequence[Step],
-    secrets: RowSecrets,
+    secrets: RowSecrets | None,
     *,
     kept: timedelta,
     now: datetime,
@@ -25,7 +25,7 @@ def chain_view(
     Args:
         chain: its row.
         steps: its rows; the one that holds its end is no session.
-        secrets: opens what is sealed in them.
+        secrets: opens what is sealed in them; None: the caller may not see that.
         kept: how long results are told after the chain's end.
         now: what the time is.
     """

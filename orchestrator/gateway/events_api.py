@@ -26,13 +26,13 @@ def events_routes(desk: Desk, following: Following | None = None) -> APIRouter:
         session, status = await _standing(desk, found)
         if status.final:
             raise IrmaFault(ErrorKind.UNEXPECTED_REQUEST)
-        following.admit()
+        key = session.row.token_hash or ""
+        place = following.admit(key)
 
         async def look() -> Status | None:
             return await status_of(desk, session)
 
-        key = session.row.token_hash or ""
-        return EventStream(following.frames(key, status, look), desk.streams)
+        return EventStream(following.frames(key, status, look), desk.streams, place)
 
     return router
 

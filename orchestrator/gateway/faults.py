@@ -78,8 +78,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(BackendRefused, _refused)
     app.add_exception_handler(Overloaded, _overloaded)
     app.add_exception_handler(NotAdmitted, _not_admitted)
-    for kind in (StoreUnavailable, BrokerUnavailable, BackendUnavailable):
-        app.add_exception_handler(kind, _unavailable)
+    app.add_exception_handler(Unavailable, _unavailable)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _defect)
 
@@ -117,10 +116,14 @@ _AWAY = {
 }
 
 
+#: E.g. a row that is sealed with a key that is not here (any more).
+_NOT_NOW = "not now; try again in a moment"
+
+
 async def _unavailable(request: Request, error: Exception) -> Response:
     if not isinstance(error, Unavailable):
         raise error
-    return _later(request, _AWAY[type(error)])
+    return _later(request, _AWAY.get(type(error), _NOT_NOW))
 
 
 async def _not_admitted(request: Request, _: Exception) -> Response:

@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from orchestrator.gateway.faults import Overloaded
+from orchestrator.gateway.sse import Place, Places
 from schemas.irma import Status
 
 _log = structlog.get_logger(__name__)
@@ -28,6 +28,7 @@ OPEN_S: Final = 0.2
 
 #: Listeners per process: each session among them is a call to the backend per `POLL_S`.
 LISTENERS_MAX: Final = 500
+LISTENERS_EACH_MAX: Final = 20
 
 #: What a listener may have to be told yet: a session changes four times at most, the rest
 #: is `event: open`.
@@ -93,10 +94,11 @@ class Following:
         poll_s: float = POLL_S,
         open_s: float = OPEN_S,
         listeners_max: int = LISTENERS_MAX,
+        each_max: int = LISTENERS_EACH_MAX,
     ) -> None:
         self._poll_s = poll_s
         self._open_s = open_s
-        self._listeners_max = listeners_max
+        self._places = Places(places_max=listeners_max, each_max=each_max)
         self._sessions: dict[str, _Session] = {}
 
     @property
@@ -104,14 +106,13 @@ class Following:
         """How many listen."""
         return sum(len(session.listeners) for session in self._sessions.values())
 
-    def admit(self) -> None:
-        """Make sure that one more may listen.
+    def admit(self, key: str) -> Place:
+        """A place for one more listener to this session.
 
         Raises:
-            Overloaded: no more than so many may in one process (G8).
+            Overloaded: too many listen already (G8).
         """
-        if self.listeners >= self._listeners_max:
-            raise Overloaded("too many follow sessions here; poll the status instead")
+        return self._places.take(key)
 
     async def frames(
         self, key: str, told: Status, look: Look

@@ -123,12 +123,13 @@ def page_routes(
         if shown.state.over and known == shown.revision:
             # That is how an EventSource is told not to come back.
             return Response(status_code=_NO_CONTENT, headers=_PUBLIC)
+        chain_id = _chain_id(desk, token)
         try:
-            watch.admit()
+            place = watch.admit(chain_id)
         except Overloaded as error:
             raise Problem(_UNAVAILABLE, str(error), _PUBLIC | _RETRY) from None
-        frames = _frames(watch, _chain_id(desk, token))
-        return EventStream(frames, desk.streams, {**HEADERS, **_PUBLIC})
+        frames = _frames(watch, chain_id)
+        return EventStream(frames, desk.streams, place, {**HEADERS, **_PUBLIC})
 
     return router
 

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from orchestrator.domain.errors import Refused, Unavailable
-from orchestrator.gateway.faults import Overloaded
+from orchestrator.gateway.sse import Place, Places
 from schemas.chain_page import ChainPage
 
 _log = structlog.get_logger(__name__)
@@ -27,6 +27,12 @@ QUIET_S: Final = 15.0
 
 #: Viewers per process: each chain among them is two queries per `LOOK_S`.
 VIEWERS_MAX: Final = 500
+VIEWERS_EACH_MAX: Final = 20
+
+#: While nothing changes a chain is looked at less and less often, by this factor, down to
+#: once in so many seconds.
+SLOWER: Final = 1.2
+LOOK_MAX_S: Final = 2.0
 
 #: What a chain's page shows now, given what it showed before; None: there is no page.
 Look = Callable[[str, ChainPage | None], Awaitable[ChainPage | None]]
@@ -58,11 +64,12 @@ class PageWatch:
         look_s: float = LOOK_S,
         quiet_s: float = QUIET_S,
         viewers_max: int = VIEWERS_MAX,
+        each_max: int = VIEWERS_EACH_MAX,
     ) -> None:
         self._look = look
         self._look_s = look_s
         self._quiet_s = quiet_s
-        self._viewers_max = viewers_max
+        self._places = Places(places_max=viewers_max, each_max=each_max)
         self._chains: dict[str, _Chain] = {}
 
     @property
@@ -70,14 +77,13 @@ class PageWatch:
         """How many look."""
         return sum(chain.viewers for chain in self._chains.values())
 
-    def admit(self) -> None:
-        """Make sure that one more may look.
+    def admit(self, chain_id: str) -> Place:
+        """A place for one more viewer of this chain.
 
         Raises:
-            Overloaded: no more than so many may in one process (G8).
+            Overloaded: too many look already (G8).
         """
-        if self.viewers >= self._viewers_max:
-            raise Overloaded("too many have pages open here; poll the status instead")
+        return self._places.take(chain_id)
 
     async def once(self, chain_id: str) -> ChainPage | None:
         """What the page shows now, or None when there is none.
@@ -137,7 +143,9 @@ class PageWatch:
     async def _poll(self, chain_id: str, chain: _Chain) -> None:
         """Show every change until the chain is over, or nobody looks any more."""
         page: ChainPage | None = None
+        pause_s = self._look_s
         while page is None or not page.state.over:
+            before = chain.seen
             try:
                 page = await self._look(chain_id, chain.seen)
             except (Unavailable, Refused) as error:
@@ -148,7 +156,10 @@ class PageWatch:
                 await chain.show(page)
                 if page is None:
                     return
-            await asyncio.sleep(self._look_s)
+            if chain.seen is not before:
+                pause_s = self._look_s
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * SLOWER, max(LOOK_MAX_S, self._look_s))
 
 
 def _stopped(chain: _Chain) -> bool:

@@ -40,6 +40,10 @@ Uint: TypeAlias = Annotated[int, Field(ge=0, le=2**64 - 1)]
 #: A session request is seven levels deep; more is somebody's attack on a parser's stack.
 DEPTH_MAX: Final = 32
 
+#: A session request has some dozens of lists, objects and fields; tens of thousands are
+#: somebody's attack on whoever has to look at each.
+STRUCTURE_MAX: Final = 20_000
+
 _TOO_DEEP: Final = f"nested more than {DEPTH_MAX} levels deep"
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _PLAIN_NAME: Final = re.compile(r"[\w.@-]{1,64}")
@@ -163,6 +167,8 @@ def field_of(fields: JsonObject, name: str) -> JsonValue:
 def decoded(body: bytes | str, error: type[InvalidDocument]) -> JsonValue:
     """The JSON value in a body, or `error` with the place where it stops being JSON."""
     text = body.decode(errors="replace") if isinstance(body, bytes) else body
+    if sum(map(text.count, "[{,")) > STRUCTURE_MAX:
+        raise error("", f"more than {STRUCTURE_MAX} lists, objects and commas")
     try:
         value: object = json.loads(text, object_pairs_hook=_last_wins)
     except json.JSONDecodeError as fault:

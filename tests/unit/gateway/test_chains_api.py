@@ -186,6 +186,20 @@ async def test_without_a_credential_nothing_is_told(
         assert answer.headers["www-authenticate"] == 'Bearer realm="chains"'
 
 
+async def test_where_nobody_authenticates_an_id_opens_no_secret(
+    workshop: Workshop,
+) -> None:
+    """Ids stand in events and in POSTs to endpoints: tokens and pointers are not told."""
+    app = workshop.app(no_auth=True)
+    headers = {"Content-Type": "application/json"}
+    body = json.dumps(disclosure()).encode()
+    started = await call(app, "POST", "/session", body, headers)
+    answer = await call(app, "GET", f"/chains/{started.headers['chain-id']}")
+    (session,) = sessions(answer)
+    assert session["state"] == "live"
+    assert session.keys().isdisjoint({"token", "sessionPtr", "frontendRequest"})
+
+
 async def test_without_the_store_nothing_is_known(
     workshop: Workshop, lose_store: LoseStore
 ) -> None:

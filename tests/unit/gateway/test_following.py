@@ -160,13 +160,24 @@ async def test_everybody_hears_that_somebody_came() -> None:
 async def test_only_so_many_may_listen_in_one_process() -> None:
     """Each costs calls to the backend; the others are told so (G8)."""
     followed = following(listeners_max=1)
-    followed.admit()
-    frames = followed.frames("s", Status.INITIALIZED, Session(Status.CONNECTED).look)
-    await first(frames)
+    place = followed.admit("s")
     with pytest.raises(Overloaded):
-        followed.admit()
-    await frames.aclose()
-    followed.admit()
+        followed.admit("other")
+    place.free()
+    place.free()
+    followed.admit("other")
+    with pytest.raises(Overloaded):
+        followed.admit("s")
+
+
+async def test_one_session_keeps_nobody_else_out() -> None:
+    """Who knows one token takes only so many places."""
+    followed = Following(listeners_max=3, each_max=2)
+    for _ in range(2):
+        followed.admit("s")
+    with pytest.raises(Overloaded):
+        followed.admit("s")
+    followed.admit("other")
 
 
 async def test_who_does_not_read_piles_nothing_up() -> None:

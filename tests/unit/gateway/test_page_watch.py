@@ -149,11 +149,19 @@ async def test_a_look_knows_what_was_seen() -> None:
 
 async def test_viewers_are_bounded() -> None:
     """One too many is refused, until somebody goes (G8)."""
-    watch = PageWatch(Chains(), look_s=3600, viewers_max=1)
-    watch.admit()
-    pages = watch.pages("C1")
-    await following(pages)
+    watch = PageWatch(Chains(), viewers_max=1)
+    place = watch.admit("C1")
     with pytest.raises(Overloaded):
-        watch.admit()
-    await pages.aclose()
-    watch.admit()
+        watch.admit("C2")
+    place.free()
+    watch.admit("C2")
+
+
+async def test_one_page_keeps_nobody_else_out() -> None:
+    """Who knows one address takes only so many places."""
+    watch = PageWatch(Chains(), viewers_max=3, each_max=2)
+    for _ in range(2):
+        watch.admit("C1")
+    with pytest.raises(Overloaded):
+        watch.admit("C1")
+    watch.admit("C2")

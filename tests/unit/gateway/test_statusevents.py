@@ -13,7 +13,7 @@ from orchestrator.gateway import Desk, Options, faults
 from orchestrator.gateway.cors import Cors
 from orchestrator.gateway.events_api import events_routes
 from orchestrator.gateway.following import Following
-from orchestrator.gateway.sse import EventStream, Streams
+from orchestrator.gateway.sse import EventStream, Places, Streams
 from tests.support.asgi import Answer, call
 from tests.support.samples import PUBLIC_URL, TARGET, disclosure, issuance, result_of
 from tests.support.streaming import Stream, streaming
@@ -208,6 +208,9 @@ async def failing() -> AsyncGenerator[bytes, None]:
 
 async def test_a_stream_that_fails_is_a_defect() -> None:
     """The server gets to see it; the client had what came before."""
+    places = Places(places_max=1, each_max=1)
+    answer = EventStream(failing(), Streams(), places.take("s"))
     with pytest.raises(ZeroDivisionError):
-        async with streaming(EventStream(failing(), Streams()), "/") as stream:
+        async with streaming(answer, "/") as stream:
             assert await stream.part() == b"one"
+    places.take("s")  # freed by the stream that failed

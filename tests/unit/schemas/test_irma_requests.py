@@ -15,6 +15,7 @@ from schemas.irma import (
     parse_session_request,
     session_request_from,
 )
+from schemas.irma.documents import STRUCTURE_MAX
 
 DISCLOSURE = "https://irma.app/ld/request/disclosure/v2"
 SIGNATURE = "https://irma.app/ld/request/signature/v2"
@@ -527,3 +528,10 @@ def test_context_in_front_of_an_extended_request_is_dropped() -> None:
     wire = parse_session_request(body).to_wire()
     assert [name for name in wire if name.lower() == "@context"] == []
     assert wire["request"] == disclosure()
+
+
+def test_more_structure_than_anybody_needs_is_refused_unread() -> None:
+    """Each list, object and field is looked at: tens of thousands would stop us (G8)."""
+    many = "[]," * STRUCTURE_MAX
+    with pytest.raises(InvalidSessionRequest, match="more than 20000 lists, objects"):
+        parse_session_request(f'{{"x": [{many}[]]}}')
