@@ -15,6 +15,7 @@ from orchestrator.domain.chain import Chain, Slot, Step, View
 from orchestrator.domain.delivery import Reply
 from schemas.events import CLOUDEVENTS_JSON, Event, dump_event
 from schemas.irma import (
+    JsonObject,
     RevocationRequest,
     SessionPackage,
     SessionPointer,
@@ -377,8 +378,9 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Post:
-    """One POST of one result."""
+    """One POST of one result, on behalf of a requestor, named by its key."""
 
+    requestor: str
     url: str
     body: bytes
     content_type: str
@@ -394,11 +396,18 @@ class Caller(Protocol):
 
 
 class Signer(Protocol):
-    """Signs session results as the IRMA server does (reference irma.md §6)."""
+    """Signs session results as the IRMA server does, and bodies as webhooks are.
+
+    Source: reference irma.md §6; Standard Webhooks 1.0.0.
+    """
 
     @property
     def public_key_pem(self) -> str | None:
         """SPKI PEM of the key that verifies, or None without a key."""
+
+    @property
+    def public_keys(self) -> Sequence[JsonObject]:
+        """The keys that receivers may trust, as JWKs; the one that signs comes first."""
 
     async def sign(
         self, result: SessionResult, *, validity_s: int, now: datetime
@@ -409,3 +418,8 @@ class Signer(Protocol):
         self, result: SessionResult, *, validity_s: int, now: datetime
     ) -> str | None:
         """The JWT of `/getproof`, made off the event loop; None without a key."""
+
+    async def sign_webhook(
+        self, requestor: str, webhook_id: str, body: bytes, *, now: datetime
+    ) -> str | None:
+        """The `webhook-signature` of a body; None for a requestor without secrets."""

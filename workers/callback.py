@@ -109,11 +109,15 @@ class CallbackWorker:
         now = self.clock()
         jwt = await self.signer.sign(result, validity_s=work.validity_s, now=now)
         body, content_type = body_of(result, jwt)
+        signed = await self.signer.sign_webhook(work.requestor, work.id, body, now=now)
         post = Post(
+            requestor=work.requestor,
             url=url,
             body=body,
             content_type=content_type,
-            headers=headers_of(work.id, slot_of(work), now),
+            headers=headers_of(
+                work.id, slot_of(work), now, attempt=work.attempt, signature=signed
+            ),
             timeout_s=self.timeout_s,
         )
         _log.info("callback.posting", attempt=work.attempt, endpoint=work.endpoint)

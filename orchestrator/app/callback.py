@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import random
 
+from yarl import URL
+
 from orchestrator.app.consuming import consume
-from orchestrator.app.tools import (
-    jwt_key,
-    open_tools,
-)
-from orchestrator.callbacks import HttpCaller, open_signer
+from orchestrator.app.signing import signing
+from orchestrator.app.tools import open_tools
+from orchestrator.callbacks import HttpCaller
+from orchestrator.callbacks.egress import ClientCertificate, Egress, Route
 from orchestrator.domain.delivery import RetryPolicy
+from orchestrator.domain.egress import Allowance, read_network
 from orchestrator.ports import Queues, utc_now
 from orchestrator.settings import Settings
+from orchestrator.settings.sections import Allowed, RequestorEgress
 from workers.callback import CallbackWorker
 
 
@@ -21,10 +24,12 @@ async def run_callback_worker(settings: Settings) -> None:
     limits = settings.callbacks
     async with (
         open_tools(settings, "callback") as tools,
-        open_signer(jwt_key(settings), issuer=settings.jwt_issuer) as signer,
+        signing(settings) as signer,
         HttpCaller.open(
+            make_egress(settings),
             answer_bytes_max=limits.answer_bytes_max,
             connect_timeout_s=limits.connect_timeout_s,
+            read_timeout_s=limits.read_timeout_s,
         ) as caller,
     ):
         worker = CallbackWorker(
@@ -50,4 +55,41 @@ def make_policy(settings: Settings) -> RetryPolicy:
         background_delays_s=retry.background_delays_s,
         jitter=retry.jitter,
         retry_after_max_s=retry.retry_after_max_s,
+    )
+
+
+def make_egress(settings: Settings) -> Egress:
+    """Where callbacks may go and how; what a requestor has is added to the common."""
+    egress = settings.egress
+    common = _allowance(egress, frozenset(egress.allowed_ports))
+    keys = settings.requestor_keys()
+    proxy = egress.proxy
+    return Egress(
+        common=Route(allowance=common),
+        routes={
+            keys[name]: Route(
+                allowance=common.plus(_allowance(requestor.egress)),
+                certificate=_certificate(requestor.egress),
+            )
+            for name, requestor in settings.requestors.items()
+        },
+        proxy=None if proxy is None else URL(proxy.get_secret_value()),
+        ca_file=egress.ca_file,
+    )
+
+
+def _allowance(allowed: Allowed, ports: frozenset[int] = frozenset()) -> Allowance:
+    return Allowance(
+        networks=tuple(read_network(text) for text in allowed.allowed_networks),
+        hosts=allowed.allowed_hosts,
+        http=allowed.allow_http,
+        ports=ports,
+    )
+
+
+def _certificate(own: RequestorEgress) -> ClientCertificate | None:
+    if own.client_certificate_file is None:
+        return None
+    return ClientCertificate(
+        file=own.client_certificate_file, key_file=own.client_key_file
     )

@@ -11,10 +11,10 @@ from typing import Final
 import uvicorn
 
 from orchestrator.app.authenticating import make_authenticator
+from orchestrator.app.signing import jwt_key, signing
 from orchestrator.app.tools import (
     Tools,
     default_host,
-    jwt_key,
     make_preparer,
     make_requestors,
     open_backend,
@@ -22,7 +22,6 @@ from orchestrator.app.tools import (
 )
 from orchestrator.broker.connection import connect
 from orchestrator.broker.replies import ReplyQueue
-from orchestrator.callbacks import open_signer
 from orchestrator.gateway import Desk, Options, create_app
 from orchestrator.gateway.bridge import detach
 from orchestrator.gateway.examination import Examination, examining
@@ -45,7 +44,7 @@ async def run_gateway(settings: Settings) -> None:
     async with (
         open_tools(settings, "gateway") as tools,
         open_backend(settings) as backend,
-        open_signer(jwt_key(settings), issuer=settings.jwt_issuer) as signer,
+        signing(settings) as signer,
         await connect(
             settings.broker_url.get_secret_value(), "gateway replies"
         ) as connection,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from orchestrator.app.consuming import consume
@@ -15,7 +16,9 @@ from orchestrator.app.tools import (
 from orchestrator.domain.claiming import Budget
 from orchestrator.ports import Queues, utc_now
 from orchestrator.settings import Settings
+from workers.cancelling import Canceller
 from workers.intake import IntakeDesk
+from workers.notifying import NotifyingDesk
 from workers.session import SessionWorker
 from workers.starting import Starter
 
@@ -29,6 +32,16 @@ async def run_session_worker(settings: Settings) -> None:
         open_tools(settings, "session") as tools,
         open_backend(settings) as backend,
     ):
+        canceller = Canceller(
+            store=tools.store,
+            rows=tools.rows,
+            make=tools.make,
+            backend=backend,
+            clock=utc_now,
+            session_lifetime=timedelta(
+                seconds=settings.irma_server.max_session_lifetime_s
+            ),
+        )
         worker = SessionWorker(
             publisher=tools.publisher,
             rulings=tools.rulings,
@@ -44,6 +57,7 @@ async def run_session_worker(settings: Settings) -> None:
                 rulings=tools.rulings,
                 rows=tools.rows,
                 notifier=make_notifier(tools),
+                canceller=canceller,
                 clock=utc_now,
             ),
             starter=Starter(
@@ -53,6 +67,13 @@ async def run_session_worker(settings: Settings) -> None:
                 rows=tools.rows,
                 backend=backend,
                 owner=tools.owner,
+            ),
+            canceller=canceller,
+            notifying=NotifyingDesk(
+                store=tools.store,
+                publisher=tools.publisher,
+                notifier=make_notifier(tools),
+                clock=utc_now,
             ),
             clock=utc_now,
             augment_client_return_url=settings.augment_client_return_url,

@@ -22,7 +22,7 @@ from orchestrator.background import Background
 from orchestrator.broker import topology
 from orchestrator.broker.connection import connect
 from orchestrator.broker.publishing import BrokerPublisher
-from orchestrator.callbacks import private_key, private_key_file
+from orchestrator.callbacks import private_key
 from orchestrator.domain.errors import NotConfigured
 from orchestrator.domain.permissions import ANONYMOUS, Permissions, Requestor
 from orchestrator.domain.requestors import Requestors
@@ -131,18 +131,12 @@ def server_key(server: IrmaServer) -> str | RequestKey | None:
 
 def _our_key(pem: str) -> RSAPrivateKey:
     try:
-        return private_key(pem)
+        key = private_key(pem)
     except NotConfigured as error:
         raise NotConfigured(f"irma_server.key: {error}") from None
-
-
-def jwt_key(settings: Settings) -> RSAPrivateKey | None:
-    """The key that signs results, if there is one."""
-    if settings.jwt_privkey is not None:
-        return private_key(settings.jwt_privkey.get_secret_value())
-    if settings.jwt_privkey_file is not None:
-        return private_key_file(settings.jwt_privkey_file)
-    return None
+    if not isinstance(key, RSAPrivateKey):
+        raise NotConfigured("irma_server.key: not an RSA key; IRMA takes RS256 only")
+    return key
 
 
 def make_preparer(tools: Tools) -> Preparer:

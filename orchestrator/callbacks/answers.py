@@ -16,6 +16,9 @@ _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
 _SECONDS: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{0,12})?")
 _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
 
+#: A gzip file may have several members; thousands of empty ones only cost time.
+GZIP_MEMBERS_MAX: Final = 64
+
 
 class AnswerTooLong(Exception):
     """The body is longer than allowed, as sent or unpacked."""
@@ -86,6 +89,7 @@ class BodyReader:
         self._received = 0
         self._gzip = content_encoding.strip().lower() in {"gzip", "x-gzip"}
         self._unpacker: zlib._Decompress | None = None
+        self._members = 0
         self._body = bytearray()
 
     def feed(self, chunk: bytes) -> None:
@@ -93,7 +97,7 @@ class BodyReader:
 
         Raises:
             AnswerTooLong: more than the limit was sent or came out.
-            AnswerBroken: it does not unpack.
+            AnswerBroken: it does not unpack, or is in too many pieces.
         """
         self._received += len(chunk)
         if self._received > self._bytes_max:
@@ -117,6 +121,9 @@ class BodyReader:
     def _unpack(self, packed: bytes) -> bytes:
         """Unpack one member of the gzip file, or the part of it that is here."""
         if self._unpacker is None or self._unpacker.eof:
+            self._members += 1
+            if self._members > GZIP_MEMBERS_MAX:
+                raise AnswerBroken
             self._unpacker = zlib.decompressobj(_GZIP_WINDOW)
         room = self._bytes_max - len(self._body)
         try:

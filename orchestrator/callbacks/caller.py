@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +11,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 import aiohttp
+import structlog
+from aiohttp.abc import AbstractResolver
 from aiohttp.http import HttpProcessingError
 from yarl import URL
 
@@ -22,20 +25,19 @@ from orchestrator.callbacks.answers import (
     read_url,
     retry_after_s,
 )
+from orchestrator.callbacks.egress import Egress
+from orchestrator.callbacks.egress_outlets import Limits, Outlets, Way
 from orchestrator.domain.delivery import Answer, Fault, NoAnswer, Reply
+from orchestrator.domain.egress import Forbidden
 from orchestrator.ports import Clock, Post
+
+_log = structlog.get_logger(__name__)
 
 ANSWER_BYTES_MAX: Final = 1024 * 1024
 CONNECT_TIMEOUT_S: Final = 5.0
-
-#: Servers hang up on idle connections, many after 5 s, and a POST sent just then is lost;
-#: so we are the first to hang up.
-KEEPALIVE_S: Final = 4.0
+READ_TIMEOUT_S: Final = 20.0
 
 _OK: Final = 200
-
-#: What an IRMA server sends (reference irma.md §7.2); aiohttp would add more.
-_IRMA_HEADERS: Final = {"User-Agent": "irmago", "Accept-Encoding": "gzip"}
 
 #: Everything that a call, an endpoint or the network between can raise in aiohttp.
 _CALL_ERRORS: Final = (
@@ -49,17 +51,15 @@ _CALL_ERRORS: Final = (
 
 
 class HttpCaller:
-    """Makes callbacks' POSTs over connections that are kept and used again.
+    """Makes callbacks' POSTs, each its requestor's way, over connections that are kept.
 
     Neither redirects nor environment proxies are followed and no cookies are kept. Only a
     200's body is read, since no other is used (DESIGN §4): a 503 with an endless page is
     a 503, and its connection is closed.
     """
 
-    def __init__(
-        self, session: aiohttp.ClientSession, *, answer_bytes_max: int, clock: Clock
-    ) -> None:
-        self._session = session
+    def __init__(self, outlets: Outlets, *, answer_bytes_max: int, clock: Clock) -> None:
+        self._outlets = outlets
         self._answer_bytes_max = answer_bytes_max
         self._clock = clock
 
@@ -67,36 +67,32 @@ class HttpCaller:
     @asynccontextmanager
     async def open(
         cls,
+        egress: Egress,
         *,
         answer_bytes_max: int = ANSWER_BYTES_MAX,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
-        tls: ssl.SSLContext | None = None,
+        read_timeout_s: float = READ_TIMEOUT_S,
+        resolver: AbstractResolver | None = None,
         clock: Clock = lambda: datetime.now(UTC),
     ) -> AsyncIterator[HttpCaller]:
         """A caller whose connections are closed with the context.
 
         Args:
+            egress: where callbacks may go, and how.
             answer_bytes_max: the longest answer that is read, as sent and unpacked.
             connect_timeout_s: for name look-up, TCP and TLS together.
-            tls: whom to trust; the system's certificates if not given.
+            read_timeout_s: the longest silence of an endpoint that is to answer.
+            resolver: looks up names; the system's if not given.
             clock: for `Retry-After` dates.
+
+        Raises:
+            NotConfigured: a certificate or key cannot be used.
         """
-        # How many calls run at once is the worker's decision, so there is no limit here.
-        connector = aiohttp.TCPConnector(
-            limit=0,
-            keepalive_timeout=KEEPALIVE_S,
-            ssl=tls if tls is not None else True,
+        limits = Limits(
+            connect_timeout_s=connect_timeout_s, read_timeout_s=read_timeout_s
         )
-        async with aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout_s),
-            headers=_IRMA_HEADERS,
-            skip_auto_headers=("Accept",),
-            auto_decompress=False,
-            trust_env=False,
-        ) as session:
-            yield cls(session, answer_bytes_max=answer_bytes_max, clock=clock)
+        async with Outlets.open(egress, limits, resolver) as outlets:
+            yield cls(outlets, answer_bytes_max=answer_bytes_max, clock=clock)
 
     async def post(self, post: Post) -> Reply:
         """POST once and say what came back; only cancellation is an exception."""
@@ -106,18 +102,30 @@ class HttpCaller:
             return NoAnswer(fault=Fault.BAD_URL, duration_s=elapsed_s())
         try:
             async with asyncio.timeout(post.timeout_s):
-                return await self._answer(url, post, elapsed_s)
+                way = await self._outlets.way(post.requestor, url.with_user(None))
+                return await self._answer(way, post, url, elapsed_s)
+        except Forbidden as error:
+            _log.warning(
+                "egress.refused",
+                requestor=post.requestor,
+                rule=error.rule,
+                address=error.detail,
+            )
+            return NoAnswer(
+                fault=Fault.FORBIDDEN, duration_s=elapsed_s(), rule=error.rule
+            )
         except _CALL_ERRORS as error:
             return NoAnswer(fault=fault_of(error), duration_s=elapsed_s())
 
     async def _answer(
-        self, url: URL, post: Post, elapsed_s: Callable[[], float]
+        self, way: Way, post: Post, url: URL, elapsed_s: Callable[[], float]
     ) -> Answer:
-        async with self._session.post(
-            url.with_user(None),
+        async with way.session.post(
+            way.url,
             data=post.body,
-            headers=_headers(post, url),
+            headers={**_headers(post, url), **way.headers},
             allow_redirects=False,
+            server_hostname=way.server_hostname,
         ) as response:
             body = await self._body(response) if response.status == _OK else b""
             return Answer(
@@ -147,7 +155,11 @@ def fault_of(error: BaseException) -> Fault:
             fault = Fault.BAD_URL
         case ssl.SSLError():
             fault = Fault.TLS
-        case aiohttp.ClientConnectorError():
+        case (
+            aiohttp.ClientConnectorError()
+            | aiohttp.ClientHttpProxyError()
+            | socket.gaierror()  # looked up for the proxy
+        ):
             fault = Fault.CONNECT
         case TimeoutError():
             fault = Fault.TIMEOUT

@@ -1,149 +1,201 @@
-"""Signing results as an IRMA server does (reference irma.md §6)."""
+"""Signing what is POSTed: results as an IRMA server does, bodies as webhooks are.
+
+Source: reference irma.md §6; Standard Webhooks 1.0.0; DESIGN §7.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import Final
+from functools import partial
+from types import MappingProxyType
+from typing import Final, Protocol
 
 import jwt
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-)
 
-from orchestrator.domain.errors import NotConfigured
+from orchestrator.callbacks.jwks import PublishedKey, key_set
+from orchestrator.callbacks.keys import PrivateKey, algorithm_of, public_pem
+from orchestrator.domain.webhooks import HmacSecret, WebhookSecret, webhook_signature
 from orchestrator.ports import Signer
 from schemas.irma import JsonObject, SessionResult, legacy_claims, result_claims
 
 DEFAULT_ISSUER: Final = "irmaserver"
 
-KEY_BITS_MIN: Final = 2048
-
-#: One signature takes a millisecond of one core; more threads than that gain nothing.
+#: One RSA signature takes a millisecond of one core; more threads gain nothing.
 SIGNING_THREADS: Final = 2
 
+#: HMAC over so much in all takes less time than to hand it over to a thread.
+IN_PLACE_BYTES_MAX: Final = 64 * 1024
 
-class JwtSigner:
-    """Signs results with one RSA key (RS256), off the event loop."""
+_NO_WEBHOOKS: Final[Mapping[str, Sequence[WebhookSecret]]] = MappingProxyType({})
 
-    def __init__(self, key: RSAPrivateKey, executor: Executor, issuer: str) -> None:
-        self._key = key
+
+class _Claims(Protocol):
+    def __call__(
+        self, result: SessionResult, *, issuer: str, validity_s: int, now: int
+    ) -> JsonObject:
+        """What a JWT says of a result."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JwtKey:
+    """The key that signs results; `kid` is its configured name, if it has one."""
+
+    key: PrivateKey
+    kid: str | None = None
+
+    @property
+    def published(self) -> PublishedKey:
+        """The key that verifies."""
+        return PublishedKey(key=self.key.public_key(), kid=self.kid)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the header of a JWT has besides `alg` and `typ`.
+
+        An IRMA server's has nothing. It has no keys but RSA, so with any other the
+        receiver is one that knows more, and is told which key it is.
+        """
+        if isinstance(self.key, RSAPrivateKey) and self.kid is None:
+            return {}
+        return {"kid": self.published.name}
+
+
+class ThreadedSigner:
+    """Signs off the event loop; without a key it makes no JWTs.
+
+    Args:
+        key: signs results.
+        published: further keys that receivers may trust.
+        webhooks: the secrets of each requestor, by its key.
+        executor: its threads sign.
+        issuer: the `iss` of every JWT; the claim is left out if empty.
+
+    Raises:
+        NotConfigured: two keys have one `kid`.
+    """
+
+    def __init__(
+        self,
+        key: JwtKey | None,
+        *,
+        published: Sequence[PublishedKey],
+        webhooks: Mapping[str, Sequence[WebhookSecret]],
+        executor: Executor,
+        issuer: str,
+    ) -> None:
+        signing = [key.published] if key else []
+        self._public_keys = key_set([*signing, *published])
+        self._public_key_pem = public_pem(signing[0].key) if signing else None
+        self._encode = _encoder(key) if key else None
+        self._webhooks = webhooks
         self._executor = executor
         self._issuer = issuer
 
     @property
-    def public_key_pem(self) -> str:
-        """SPKI PEM of the key that verifies."""
-        public = self._key.public_key()
-        return public.public_bytes(
-            Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
-        ).decode()
-
-    async def sign(self, result: SessionResult, *, validity_s: int, now: datetime) -> str:
-        """The result JWT; its header has `alg` and `typ`, and nothing else."""
-        claims = result_claims(
-            result, issuer=self._issuer, validity_s=validity_s, now=int(now.timestamp())
-        )
-        return await self._signed(claims)
-
-    async def sign_legacy(
-        self, result: SessionResult, *, validity_s: int, now: datetime
-    ) -> str:
-        """The JWT of `/getproof`, with the same header."""
-        claims = legacy_claims(
-            result, issuer=self._issuer, validity_s=validity_s, now=int(now.timestamp())
-        )
-        return await self._signed(claims)
-
-    async def _signed(self, claims: JsonObject) -> str:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._encode, claims)
-
-    def _encode(self, claims: JsonObject) -> str:
-        return jwt.encode(claims, self._key, algorithm="RS256")
-
-
-class NoSigner:
-    """Stands in where there is no key: results are posted as JSON."""
+    def public_key_pem(self) -> str | None:
+        """SPKI PEM of the key that verifies, or None without a key."""
+        return self._public_key_pem
 
     @property
-    def public_key_pem(self) -> None:
-        """No key, nothing to verify with."""
+    def public_keys(self) -> Sequence[JsonObject]:
+        """The keys that receivers may trust, as JWKs; the one that signs comes first."""
+        return self._public_keys
 
     async def sign(
         self, result: SessionResult, *, validity_s: int, now: datetime
-    ) -> None:
-        """No key, no signature."""
+    ) -> str | None:
+        """The result JWT; with an RSA key its header is the IRMA server's."""
+        return await self._signed(result_claims, result, validity_s, now)
 
     async def sign_legacy(
         self, result: SessionResult, *, validity_s: int, now: datetime
-    ) -> None:
-        """No key, no signature."""
+    ) -> str | None:
+        """The JWT of `/getproof`, with the same header."""
+        return await self._signed(legacy_claims, result, validity_s, now)
+
+    async def sign_webhook(
+        self, requestor: str, webhook_id: str, body: bytes, *, now: datetime
+    ) -> str | None:
+        """The `webhook-signature` of a body; None for a requestor without secrets."""
+        secrets = self._webhooks.get(requestor, ())
+        if not secrets:
+            return None
+        sign = partial(
+            webhook_signature, secrets, webhook_id=webhook_id, body=body, now=now
+        )
+        if _quick(secrets, body):
+            return sign()
+        return await self._in_thread(sign)
+
+    async def _signed(
+        self, claims_of: _Claims, result: SessionResult, validity_s: int, now: datetime
+    ) -> str | None:
+        if (encode := self._encode) is None:
+            return None
+        claims = partial(
+            claims_of,
+            result,
+            issuer=self._issuer,
+            validity_s=validity_s,
+            now=int(now.timestamp()),
+        )
+        return await self._in_thread(lambda: encode(claims()))
+
+    async def _in_thread(self, make: Callable[[], str]) -> str:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, make)
 
 
 @asynccontextmanager
 async def open_signer(
-    key: RSAPrivateKey | None,
+    key: PrivateKey | None,
     *,
+    kid: str | None = None,
+    published: Sequence[PublishedKey] = (),
+    webhooks: Mapping[str, Sequence[WebhookSecret]] = _NO_WEBHOOKS,
     issuer: str = DEFAULT_ISSUER,
     threads: int = SIGNING_THREADS,
 ) -> AsyncIterator[Signer]:
-    """The signer for a key, with its threads; without a key one that does not sign.
+    """The signer with its threads; without a key one that makes no JWTs.
 
     Args:
         key: what `private_key` read.
+        kid: its name in JWTs; without one JWTs of an RSA key name none, others the
+            thumbprint.
+        published: further keys that receivers may trust.
+        webhooks: the secrets of each requestor, by its key.
         issuer: the `iss` of every JWT; the claim is left out if empty.
         threads: how many signatures are made at a time.
+
+    Raises:
+        NotConfigured: two keys have one `kid`.
     """
-    if key is None:
-        yield NoSigner()
-        return
     with ThreadPoolExecutor(threads, thread_name_prefix="signing") as executor:
-        yield JwtSigner(key, executor, issuer)
-
-
-def private_key(pem: str) -> RSAPrivateKey:
-    """The RSA key in a PEM text, PKCS #8 or PKCS #1.
-
-    Raises:
-        NotConfigured: saying what is wrong with it, without repeating it.
-    """
-    try:
-        key = load_pem_private_key(pem.encode(), password=None)
-    except TypeError:
-        raise NotConfigured(
-            "the JWT key is encrypted: give it without a password"
-        ) from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise NotConfigured("the JWT key is not a private key in PEM") from None
-    if not isinstance(key, RSAPrivateKey):
-        raise NotConfigured("the JWT key is not an RSA key; IRMA signs with RS256")
-    if key.key_size < KEY_BITS_MIN:
-        raise NotConfigured(
-            f"the JWT key has {key.key_size} bits, at least {KEY_BITS_MIN} are needed"
+        yield ThreadedSigner(
+            JwtKey(key=key, kid=kid) if key else None,
+            published=published,
+            webhooks=webhooks,
+            executor=executor,
+            issuer=issuer,
         )
-    return key
 
 
-def private_key_file(path: Path) -> RSAPrivateKey:
-    """The RSA key in a PEM file.
+def _encoder(key: JwtKey) -> Callable[[JsonObject], str]:
+    """Makes JWTs; what depends on the key alone is worked out once."""
+    return partial(
+        jwt.encode,
+        key=key.key,
+        algorithm=algorithm_of(key.published.key),
+        headers=key.headers,
+    )
 
-    Raises:
-        NotConfigured: the file cannot be read, or as `private_key`.
-    """
-    try:
-        pem = path.read_text(encoding="ascii")
-    except OSError as error:
-        why = error.strerror or "it cannot be read"
-        raise NotConfigured(f"the JWT key's file {path.name}: {why}") from None
-    except UnicodeDecodeError:
-        raise NotConfigured("the JWT key is not a private key in PEM") from None
-    return private_key(pem)
+
+def _quick(secrets: Sequence[WebhookSecret], body: bytes) -> bool:
+    """Whether signing here takes less time than to have it done by a thread."""
+    hmac_only = all(isinstance(secret, HmacSecret) for secret in secrets)
+    return hmac_only and len(secrets) * len(body) <= IN_PLACE_BYTES_MAX

@@ -56,10 +56,14 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class NoAnswer:
-    """The endpoint did not answer in a way that can be read."""
+    """The endpoint did not answer in a way that can be read.
+
+    `rule` says which one forbids the destination and which setting would allow it.
+    """
 
     fault: Fault
     duration_s: float
+    rule: str | None = None
 
 
 Reply = Answer | NoAnswer
@@ -159,7 +163,7 @@ def decide(
     """
     if isinstance(reply, NoAnswer):
         if reply.fault.final:
-            return GiveUp(reason=_FAULT_REASONS[reply.fault])
+            return GiveUp(reason=_lasting(reply))
         return _retry(tries, None, now, policy, random)
     if reply.status == _NO_CONTENT:
         return Ended()
@@ -189,6 +193,11 @@ _FAULT_REASONS: Final = {
     Fault.FORBIDDEN: "the destination is not allowed",
     Fault.BAD_URL: "the URL cannot be called: it needs http or https and a host",
 }
+
+
+def _lasting(reply: NoAnswer) -> str:
+    reason = _FAULT_REASONS[reply.fault]
+    return f"{reason}: {reply.rule}" if reply.rule else reason
 
 
 def _refusal(answer: Answer) -> str:

@@ -1,6 +1,6 @@
 """How a result looks when it is POSTed: as the IRMA server's, with headers added.
 
-Source: reference irma.md §7.2, §8; Standard Webhooks 1.0.0; DESIGN §7.
+Source: reference irma.md §7.2, §8; Standard Webhooks 1.0.0; W3C Trace Context; DESIGN §7.
 """
 
 from __future__ import annotations
@@ -8,13 +8,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from hashlib import sha256
 from typing import Final
 
 from orchestrator.domain.chain import Slot
+from orchestrator.domain.webhooks import timestamp_of
 from schemas.irma import SessionResult
 
 JWT_TYPE: Final = "text/plain; charset=UTF-8"
 JSON_TYPE: Final = "application/json; charset=UTF-8"
+
+#: Lengths in `traceparent` (W3C Trace Context §3.2.2).
+_TRACE_ID_DIGITS: Final = 32
+_SPAN_ID_DIGITS: Final = 16
 
 
 def body_of(result: SessionResult, jwt: str | None) -> tuple[bytes, str]:
@@ -25,13 +31,41 @@ def body_of(result: SessionResult, jwt: str | None) -> tuple[bytes, str]:
     return text.encode(), JSON_TYPE
 
 
-def headers_of(webhook_id: str, slot: Slot, now: datetime) -> Mapping[str, str]:
-    """The headers nobody has to read: the id is the same in every attempt (G3)."""
-    return {
+def headers_of(
+    webhook_id: str,
+    slot: Slot,
+    now: datetime,
+    *,
+    attempt: int,
+    signature: str | None = None,
+) -> Mapping[str, str]:
+    """The headers nobody has to read.
+
+    Args:
+        webhook_id: the same in every attempt (G3).
+        slot: the place in the chain that the result belongs to.
+        now: when this attempt is made.
+        attempt: its number.
+        signature: what the requestor's secrets made of id, time and body.
+    """
+    headers = {
         "User-Agent": "irmago",
         "Accept-Encoding": "gzip",
         "webhook-id": webhook_id,
-        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-timestamp": timestamp_of(now),
         "Chain-Id": slot.chain_id,
         "Chain-Step": str(slot.step),
+        "traceparent": traceparent_of(slot.chain_id, webhook_id, attempt),
     }
+    return headers if signature is None else headers | {"webhook-signature": signature}
+
+
+def traceparent_of(chain_id: str, webhook_id: str, attempt: int) -> str:
+    """One trace for the chain, one span for the attempt, whoever makes it.
+
+    It counts as sampled, for every attempt is in the chain's history; without that a
+    receiver's tracing, which follows its caller's choice, would leave these calls out.
+    """
+    trace_id = sha256(chain_id.encode()).hexdigest()[:_TRACE_ID_DIGITS]
+    span = sha256(f"{webhook_id}.{attempt}".encode())
+    return f"00-{trace_id}-{span.hexdigest()[:_SPAN_ID_DIGITS]}-01"

@@ -10,7 +10,9 @@ from orchestrator.gateway.chains_api import chains_routes
 from orchestrator.gateway.cors import Cors
 from orchestrator.gateway.desk import Desk
 from orchestrator.gateway.events_api import events_routes
+from orchestrator.gateway.jwks import jwks_routes
 from orchestrator.gateway.page import page_routes
+from orchestrator.gateway.paths import Paths
 from orchestrator.gateway.requestor_api import requestor_routes, server_routes
 from orchestrator.gateway.revocations import revocation_routes
 from orchestrator.gateway.statics import static_routes
@@ -25,12 +27,14 @@ def create_app(desk: Desk) -> FastAPI:
         redirect_slashes=False,
     )
     faults.install(app)
+    app.add_middleware(Paths)
     app.add_middleware(Cors)
     app.include_router(requestor_routes(desk), tags=["requestor"])
     app.include_router(events_routes(desk), tags=["requestor"])
     app.include_router(revocation_routes(desk), tags=["requestor"])
     app.include_router(static_routes(desk), tags=["app"])
     app.include_router(server_routes(desk), tags=["server"])
+    app.include_router(jwks_routes(desk), tags=["server"])
     app.include_router(chains_routes(desk), tags=["chains"])
     app.include_router(page_routes(desk), tags=["user"])
     app.include_router(bridge_routes(desk), tags=["backend"])

@@ -160,6 +160,11 @@ class Surroundings:
             },
             "sealing": {"key": secrets.sealing_key, "hash_key": secrets.hash_key},
             "requestors": {REQUESTOR: {"key": secrets.requestor_key}},
+            # Endpoints of one machine: neither TLS nor public addresses.
+            "egress": {
+                "allow_http": True,
+                "allowed_networks": ["127.0.0.0/8", "::1/128"],
+            },
             "jwt_privkey_file": str(secrets.jwt_key_file),
             # The page's link opens the sandbox's wallet, as the app's link would the app.
             "universal_link": f"{self.irma_server_url}/wallet#",

@@ -24,6 +24,18 @@ def refuse_shared_keys(requestors: Mapping[str, Requestor]) -> None:
             raise ValueError(msg)
 
 
+def refuse_shared_webhook_secrets(requestors: Mapping[str, Requestor]) -> None:
+    """Who knows a secret could sign for every other receiver that has the same."""
+    owners: dict[str, str] = {}
+    for name, requestor in requestors.items():
+        for secret in requestor.webhook_secrets:
+            text = secret.get_secret_value().strip().rstrip("=")
+            if text in owners:
+                msg = f"webhook_secrets: {owners[text]} and {name} have the same one"
+                raise ValueError(msg)
+            owners[text] = name
+
+
 #: A place below `requestors`, and what is wrong there.
 _Fault = tuple[tuple[int | str, ...], str]
 

@@ -16,7 +16,17 @@ from pydantic import (
 )
 
 from orchestrator.sealing import read_key
-from orchestrator.settings.values import Attributes, Credentials, Key, Seconds
+from orchestrator.settings.values import (
+    Attributes,
+    Credentials,
+    HostPattern,
+    Key,
+    KeyId,
+    Network,
+    ProxyUrl,
+    Seconds,
+    WebhookSecret,
+)
 
 
 class _Section(BaseModel):
@@ -51,6 +61,48 @@ class IrmaServer(_Section):
         return self
 
 
+class Allowed(_Section):
+    """What callbacks may reach beyond https to public addresses."""
+
+    allowed_networks: tuple[Network, ...] = ()
+    allowed_hosts: tuple[HostPattern, ...] = ()
+    allow_http: bool = False
+
+
+class Egress(Allowed):
+    """How callbacks leave."""
+
+    allowed_ports: tuple[Annotated[int, Field(ge=1, le=65_535)], ...] = ()
+    proxy: ProxyUrl | None = None
+    ca_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _somebody_checks(self) -> Self:
+        if "*" in self.allowed_hosts and self.proxy is None:
+            raise ValueError("allowed_hosts: * is only for a proxy that checks")
+        return self
+
+
+class RequestorEgress(Allowed):
+    """What one requestor's callbacks may reach besides, and who we are there."""
+
+    client_certificate_file: Path | None = None
+    #: In the certificate's file if not given.
+    client_key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _whose_key(self) -> Self:
+        if self.client_key_file is not None and self.client_certificate_file is None:
+            raise ValueError("client_key_file: there is no client_certificate_file")
+        return self
+
+    @model_validator(mode="after")
+    def _not_all(self) -> Self:
+        if "*" in self.allowed_hosts:
+            raise ValueError("allowed_hosts: * is only for everybody, with a proxy")
+        return self
+
+
 class Requestor(_Section):
     """One integrator, with the IRMA server's own option names.
 
@@ -67,6 +119,23 @@ class Requestor(_Section):
     host_perms: tuple[str, ...] = ()
     #: Routing keys, broker user and queues are named by this (DESIGN §2).
     routing_key: str | None = None
+    #: Each signs what we POST (Standard Webhooks); several while they are changed.
+    webhook_secrets: Annotated[tuple[WebhookSecret, ...], Field(max_length=8)] = ()
+    egress: RequestorEgress = RequestorEgress()
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if (self.key is None) == (self.key_file is None):
+            raise ValueError("key: give it or key_file, one of the two")
+        return self
+
+
+class PublishedKey(_Section):
+    """A public key (PEM) that receivers may trust besides the one that signs."""
+
+    key: SecretStr | None = None
+    key_file: Path | None = None
+    kid: KeyId | None = None
 
     @model_validator(mode="after")
     def _one_key(self) -> Self:
@@ -123,6 +192,7 @@ class Callbacks(_Section):
 
     timeout_s: Seconds = 20.0
     connect_timeout_s: Seconds = 5.0
+    read_timeout_s: Seconds = 20.0
     answer_bytes_max: Annotated[int, Field(ge=1024)] = 1024 * 1024
     concurrency: Annotated[int, Field(ge=1, le=2000)] = 64
 

@@ -26,14 +26,17 @@ from orchestrator.settings.requestors import (
     faults_in,
     key_faults,
     refuse_shared_keys,
+    refuse_shared_webhook_secrets,
     together,
 )
 from orchestrator.settings.sections import (
     Callbacks,
     ChainBudget,
+    Egress,
     IrmaServer,
     Listen,
     Logs,
+    PublishedKey,
     Requestor,
     Retry,
     Sealing,
@@ -43,6 +46,7 @@ from orchestrator.settings.values import (
     BrokerUrl,
     Credentials,
     DatabaseUrl,
+    KeyId,
     StaticName,
 )
 
@@ -86,15 +90,20 @@ class Settings(BaseSettings):
         "https://open.yivi.app/-/session#"
     )
     callback_url_slash: bool = False
-    results_kept_s: Annotated[float, Field(ge=300, le=400 * 24 * 3600)] = 7 * 24 * 3600.0
+    results_kept_s: Annotated[
+        float, Field(ge=300, le=400 * 24 * 3600, validate_default=True)
+    ] = 7 * 24 * 3600.0
     jwt_privkey: SecretStr | None = None
     jwt_privkey_file: Path | None = None
+    jwt_kid: KeyId | None = None
+    jwt_previous_keys: tuple[PublishedKey, ...] = ()
     jwt_issuer: str = "irmaserver"
     allow_unsigned_callbacks: bool = False
     bridge_budget_s: Annotated[float, Field(gt=0, le=3.9)] = 3.5
     confirm_budget_s: Annotated[float, Field(gt=0, le=2, validate_default=True)] = 0.2
     retry: Retry = Retry()
     callbacks: Callbacks = Callbacks()
+    egress: Egress = Egress()
     chain: ChainBudget = ChainBudget()
     logs: Logs = Logs()
     #: sd_notify address; systemd and `chainctl up` set NOTIFY_SOCKET.
@@ -119,6 +128,7 @@ class Settings(BaseSettings):
             msg = "configure at least one, or set no_auth"
             raise ValueError(msg)
         refuse_shared_keys(requestors)
+        refuse_shared_webhook_secrets(requestors)
         return requestors
 
     @field_validator("jwt_privkey_file")
@@ -139,6 +149,21 @@ class Settings(BaseSettings):
             )
             raise ValueError(msg)
         return confirm_s
+
+    @field_validator("results_kept_s")
+    @classmethod
+    def _long_enough(cls, kept_s: float, info: ValidationInfo) -> float:
+        server = info.data.get("irma_server")
+        if isinstance(server, IrmaServer):
+            least_s = 2 * server.max_session_lifetime_s
+            if kept_s < least_s:
+                msg = (
+                    f"must be at least {least_s:g} s, twice"
+                    " irma_server.max_session_lifetime_s: so long may a session live"
+                    " after its chain has ended"
+                )
+                raise ValueError(msg)
+        return kept_s
 
     def requestor_keys(self) -> dict[str, str]:
         """The routing key of each requestor; each name and key once."""

@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from orchestrator.domain.egress import read_network, read_pattern
 from orchestrator.domain.errors import NotConfigured
 from orchestrator.domain.permissions import Permissions
+from orchestrator.domain.webhooks import read_webhook_secret
 from orchestrator.sealing import read_key
 
 _DATABASE: Final = re.compile(
@@ -46,6 +48,40 @@ def _key(text: SecretStr) -> SecretStr:
     return text
 
 
+def _webhook_secret(text: SecretStr) -> SecretStr:
+    try:
+        read_webhook_secret(text.get_secret_value())
+    except NotConfigured as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+def _network(text: str) -> str:
+    try:
+        return str(read_network(text))
+    except NotConfigured as error:
+        raise ValueError(str(error)) from None
+
+
+def _host(text: str) -> str:
+    try:
+        return read_pattern(text)
+    except NotConfigured as error:
+        raise ValueError(str(error)) from None
+
+
+def _proxy_url(url: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(url.get_secret_value())
+        complete = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        complete = complete and parts.port != 0
+    except ValueError:  # its text repeats what stands in the port's place
+        complete = False
+    if not complete:
+        raise ValueError("must look like http://USER:PASSWORD@HOST:3128 (or https://)")
+    return url
+
+
 def _pattern(entry: str, *, list_name: str) -> str:
     """An entry of a permission list that can match something."""
     try:
@@ -59,7 +95,14 @@ def _pattern(entry: str, *, list_name: str) -> str:
 Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600)]
 BrokerUrl = Annotated[SecretStr, AfterValidator(_broker_url)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
+Network = Annotated[str, AfterValidator(_network)]
+HostPattern = Annotated[str, AfterValidator(_host)]
+ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy_url)]
 Key = Annotated[SecretStr, AfterValidator(_key)]
+WebhookSecret = Annotated[SecretStr, AfterValidator(_webhook_secret)]
+
+#: The name of a key in the header of a JWT and in the JWK set.
+KeyId = Annotated[str, Field(pattern=r"^[!-~]{1,200}$")]
 Attributes = Annotated[str, AfterValidator(partial(_pattern, list_name="disclose_perms"))]
 Credentials = Annotated[str, AfterValidator(partial(_pattern, list_name="issue_perms"))]
 

@@ -4,138 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import ipaddress
 import socket
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
-from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.callbacks import HttpCaller
 from orchestrator.callbacks.caller import _CALL_ERRORS, fault_of
 from orchestrator.domain.delivery import Answer, Fault, NoAnswer, Reply
-from orchestrator.ports import Caller, Post
+from orchestrator.ports import Caller
+from tests.contract.endpoint_lab import (
+    LOCAL,
+    NOW,
+    answer,
+    answering,
+    endpoint,
+    fault,
+    raw,
+    says,
+    to,
+)
 
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LIMIT = 10_000
-
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-def to(url: str, timeout_s: float = 10.0) -> Post:
-    """A POST of a small result."""
-    return Post(
-        url=url,
-        body=b'{"token":"x"}',
-        content_type="text/plain; charset=UTF-8",
-        headers={"webhook-id": "01J-1-0-c"},
-        timeout_s=timeout_s,
-    )
 
 
 @pytest.fixture
 async def caller() -> AsyncIterator[Caller]:
     """A caller with a small limit for answers and a clock that stands still."""
-    async with HttpCaller.open(answer_bytes_max=LIMIT, clock=lambda: NOW) as opened:
+    async with HttpCaller.open(
+        LOCAL, answer_bytes_max=LIMIT, clock=lambda: NOW
+    ) as opened:
         yield opened
-
-
-@asynccontextmanager
-async def endpoint(
-    handler: Handler, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[str]:
-    """A well-behaved HTTP server; its URL."""
-    runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
-    await site.start()
-    scheme = "https" if tls else "http"
-    try:
-        yield f"{scheme}://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
-@asynccontextmanager
-async def raw(talk: Talk) -> AsyncIterator[str]:
-    """A server that says on each connection whatever it likes; its URL."""
-    connections: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        connections.add(task)
-        try:
-            await talk(reader, writer)
-        except ConnectionError:
-            pass
-        finally:
-            writer.transport.abort()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        for task in connections:
-            task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
-
-
-def says(*parts: bytes) -> Talk:
-    """Reads a request's head, then sends these bytes and closes."""
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        for part in parts:
-            writer.write(part)
-            await writer.drain()
-        writer.close()
-        await writer.wait_closed()
-
-    return talk
-
-
-def answering(
-    status: int, body: bytes = b"", headers: dict[str, str] | None = None
-) -> Handler:
-    """Always the same answer."""
-
-    async def handler(_request: web.BaseRequest) -> web.Response:
-        return web.Response(status=status, body=body, headers=headers)
-
-    return handler
-
-
-def fault(reply: Reply) -> Fault:
-    """The fault of a reply that must be none."""
-    assert isinstance(reply, NoAnswer)
-    assert reply.duration_s >= 0
-    return reply.fault
-
-
-def answer(reply: Reply) -> Answer:
-    """The reply, which must be an answer."""
-    assert isinstance(reply, Answer)
-    return reply
 
 
 async def test_request_is_the_irma_servers(caller: Caller) -> None:
@@ -354,6 +258,8 @@ async def test_urls_that_cannot_be_called(caller: Caller, url: str) -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nno header\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 200 + b"\r\n",
+        b"HTTP/1.1 200 " + b"O" * 20_000 + b"\r\n\r\n",
         b"HTTP/1.1 2000 OK\r\n\r\n",
         b"SSH-2.0-OpenSSH_9\r\n",
         b"\x15\x03\x01\x00\x02\x02\x46",
@@ -394,7 +300,7 @@ def test_no_bytes_raise(sent: bytes, head: bytes) -> None:
     """Whatever an endpoint sends, the reply is typed."""
 
     async def once() -> Reply:
-        async with HttpCaller.open() as caller, raw(says(head + sent)) as url:
+        async with HttpCaller.open(LOCAL) as caller, raw(says(head + sent)) as url:
             return await caller.post(to(url, timeout_s=5))
 
     reply = asyncio.run(once())
@@ -427,8 +333,23 @@ async def test_connecting_has_its_own_time_limit() -> None:
         await reader.read()
         await reader.read()
 
-    async with HttpCaller.open(connect_timeout_s=0.1) as caller, raw(talk) as url:
+    async with HttpCaller.open(LOCAL, connect_timeout_s=0.1) as caller, raw(talk) as url:
         reply = await caller.post(to(url.replace("http:", "https:"), timeout_s=30))
+        assert fault(reply) is Fault.TIMEOUT
+        assert reply.duration_s < 10
+
+
+async def test_a_silent_endpoint_has_its_own_time_limit() -> None:
+    """Who stops in the middle of an answer is given up before the call's limit."""
+    sent = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbo"
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(sent)
+        await reader.read()
+
+    async with HttpCaller.open(LOCAL, read_timeout_s=0.1) as caller, raw(talk) as url:
+        reply = await caller.post(to(url, timeout_s=30))
         assert fault(reply) is Fault.TIMEOUT
         assert reply.duration_s < 10
 
@@ -452,84 +373,6 @@ async def test_cancellation_passes(caller: Caller) -> None:
         with pytest.raises(asyncio.CancelledError):
             await call
         await asyncio.wait_for(gone.wait(), 10)
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A self-made certificate for 127.0.0.1 with its key, in one PEM file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "endpoint")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName(
-                [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-            ),
-            critical=False,
-        )
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path / "endpoint.pem"
-    file.write_bytes(
-        made.public_bytes(Encoding.PEM)
-        + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
-    return file
-
-
-@pytest.fixture
-def server_tls(certificate: Path) -> ssl.SSLContext:
-    """The server's side of TLS."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return context
-
-
-async def test_tls_with_a_trusted_certificate(
-    certificate: Path, server_tls: ssl.SSLContext
-) -> None:
-    """A certificate that we are told to trust is trusted."""
-    trust = ssl.create_default_context(cafile=str(certificate))
-    async with (
-        HttpCaller.open(tls=trust) as caller,
-        endpoint(answering(204), server_tls) as url,
-    ):
-        assert answer(await caller.post(to(url))).status == 204
-
-
-async def test_tls_with_an_unknown_certificate(
-    caller: Caller, server_tls: ssl.SSLContext
-) -> None:
-    """A certificate of nobody we know is a fault of TLS."""
-    async with endpoint(answering(204), server_tls) as url:
-        assert fault(await caller.post(to(url))) is Fault.TLS
-
-
-async def test_tls_with_another_hosts_certificate(
-    certificate: Path, server_tls: ssl.SSLContext
-) -> None:
-    """A trusted certificate for another name is a fault of TLS."""
-    trust = ssl.create_default_context(cafile=str(certificate))
-    async with (
-        HttpCaller.open(tls=trust) as caller,
-        endpoint(answering(204), server_tls) as url,
-    ):
-        elsewhere = url.replace("127.0.0.1", "localhost")
-        assert fault(await caller.post(to(elsewhere))) is Fault.TLS
-
-
-async def test_tls_where_there_is_none(caller: Caller) -> None:
-    """An https URL of a server that speaks plain HTTP is a fault of TLS."""
-    async with endpoint(answering(204)) as url:
-        reply = await caller.post(to(url.replace("http:", "https:")))
-    assert fault(reply) is Fault.TLS
 
 
 def _subclasses(cls: type[BaseException]) -> set[type[BaseException]]:

@@ -22,6 +22,7 @@ from orchestrator.ports import Message, Post, Queues, Started
 from schemas.events import Event, parse_event
 from schemas.irma import (
     InvalidSessionResult,
+    JsonObject,
     RevocationRequest,
     SessionPackage,
     SessionPointer,
@@ -269,10 +270,21 @@ def token_of(n: int) -> str:
 
 @dataclass
 class FakeSigner:
-    """Signs by counting, so that every signature is another."""
+    """Signs by counting, so that every signature is another.
+
+    Attributes:
+        public_key_pem: the key; None for none.
+        public_keys: the published keys.
+        signed: what was signed as JWT, in order.
+        webhooks: the requestors that have a secret.
+        posted: what was signed as webhook: its id, body and time.
+    """
 
     public_key_pem: str | None = "-----BEGIN PUBLIC KEY-----"
+    public_keys: Sequence[JsonObject] = ({"kid": "fake"},)
     signed: list[tuple[SessionResult, int, datetime]] = field(default_factory=list)
+    webhooks: set[str] = field(default_factory=set)
+    posted: list[tuple[str, bytes, datetime]] = field(default_factory=list)
 
     async def sign(
         self, result: SessionResult, *, validity_s: int, now: datetime
@@ -289,6 +301,15 @@ class FakeSigner:
         """A JWT that is told from the others by its middle."""
         signed = await self.sign(result, validity_s=validity_s, now=now)
         return None if signed is None else signed.replace("claims", "legacy")
+
+    async def sign_webhook(
+        self, requestor: str, webhook_id: str, body: bytes, *, now: datetime
+    ) -> str | None:
+        """A signature with its number; None for a requestor without secrets."""
+        if requestor not in self.webhooks:
+            return None
+        self.posted.append((webhook_id, body, now))
+        return f"v1,{len(self.posted)}"
 
 
 @dataclass

@@ -121,6 +121,25 @@ def test_the_environment_goes_before_the_file(
     assert (settings.retry.jitter, settings.retry.live_delays_s) == (0.5, (0.1,))
 
 
+@pytest.mark.parametrize(
+    "kept_s,lifetime_s", [(1_799, 900), (None, 4 * 24 * 3600), (300, 151)]
+)
+def test_results_are_kept_for_as_long_as_sessions_may_live(
+    write: Write, kept_s: float | None, lifetime_s: float
+) -> None:
+    """A session may end long after its chain; its end is not stored after the purge."""
+    server: Json = {"url": "https://irma.example", "max_session_lifetime_s": lifetime_s}
+    given: Json = {"irma_server": server}
+    if kept_s is not None:
+        given["results_kept_s"] = kept_s
+    text = refused(write(given))
+    assert "results_kept_s: " in text
+    least = f"must be at least {2 * lifetime_s} s, twice"
+    assert f"{least} irma_server.max_session_lifetime_s" in text
+    settings = load(write(given | {"results_kept_s": 2 * lifetime_s}))
+    assert settings.results_kept_s == 2 * lifetime_s
+
+
 def test_the_environment_can_say_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """No file is needed."""
     for name, value in LEAST.items():

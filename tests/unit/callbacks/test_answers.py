@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from orchestrator.callbacks.answers import (
+    GZIP_MEMBERS_MAX,
     AnswerBroken,
     AnswerTooLong,
     BodyReader,
@@ -218,6 +219,16 @@ def test_nothing_packed_endlessly_is_too_long() -> None:
         read([empty] * 1000, "gzip")
 
 
+def test_a_body_in_thousands_of_pieces_is_not_put_together() -> None:
+    """Empty members only cost time, so there is a limit to their number too."""
+    last = gzip.compress(b"body")
+    empty = gzip.compress(b"")
+    sent = empty * (GZIP_MEMBERS_MAX - 1) + last
+    assert read([sent], "gzip", bytes_max=10_000) == b"body"
+    with pytest.raises(AnswerBroken):
+        read([empty + sent], "gzip", bytes_max=10_000)
+
+
 @pytest.mark.parametrize(
     "sent",
     [
@@ -238,5 +249,9 @@ def test_broken_gzip_is_no_answer(sent: bytes) -> None:
 def test_other_codings_stay_packed() -> None:
     """What we did not ask for is not unpacked; it will not be a session request."""
     assert read([b"\x01\x02"], "br") == b"\x01\x02"
+    bomb = zlib.compress(bytes(50_000))
+    assert read([bomb], "deflate") == bomb
+    twice = gzip.compress(gzip.compress(bytes(50_000)))
+    assert read([twice], "gzip, gzip") == twice
     assert read([b"{}"], "identity") == b"{}"
     assert read([], "gzip") == b""

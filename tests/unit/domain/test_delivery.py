@@ -132,6 +132,13 @@ def test_a_lasting_fault_is_given_up_at_once(
     assert decided(tries, no_answer(fault)) == GiveUp(reason=reason)
 
 
+def test_a_forbidden_destination_says_which_rule_forbids_it() -> None:
+    """And which setting allows it: the one who reads that can ask for it."""
+    reply = NoAnswer(fault=Fault.FORBIDDEN, duration_s=0, rule="it is (setting)")
+    reason = "the destination is not allowed: it is (setting)"
+    assert decided(LIVE, reply) == GiveUp(reason=reason)
+
+
 def test_the_body_of_200_is_the_next_request() -> None:
     """It is handed on as it came; who reads it is somebody else."""
     assert decided(LIVE, answer(200)) == Next(body=b"body")

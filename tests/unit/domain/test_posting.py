@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 
 from orchestrator.domain.chain import Slot
-from orchestrator.domain.posting import body_of, headers_of
+from orchestrator.domain.posting import body_of, headers_of, traceparent_of
 from schemas.irma import session_result_from
 
 FIELDS = {
@@ -48,10 +49,14 @@ def test_letters_beyond_ascii_are_posted_as_they_are() -> None:
     assert "Zoë".encode() in body
 
 
+NOW = datetime(2026, 1, 2, 3, 4, 5, 999_999, tzinfo=UTC)
+SLOT = Slot(chain_id="01J", step=2)
+ID = "01J-2-0-callback"
+
+
 def test_headers_name_the_callback_and_the_attempt() -> None:
     """The id and the place in the chain are told, and when this attempt was made."""
-    now = datetime(2026, 1, 2, 3, 4, 5, 999_999, tzinfo=UTC)
-    headers = headers_of("01J-2-0-callback", Slot(chain_id="01J", step=2), now)
+    headers = headers_of(ID, SLOT, NOW, attempt=1)
     assert headers == {
         "User-Agent": "irmago",
         "Accept-Encoding": "gzip",
@@ -59,4 +64,30 @@ def test_headers_name_the_callback_and_the_attempt() -> None:
         "webhook-timestamp": "1767323045",
         "Chain-Id": "01J",
         "Chain-Step": "2",
+        "traceparent": traceparent_of("01J", ID, 1),
     }
+
+
+def test_a_signature_is_one_more_header() -> None:
+    """Nothing else changes by it."""
+    plain = headers_of(ID, SLOT, NOW, attempt=1)
+    signed = headers_of(ID, SLOT, NOW, attempt=1, signature="v1,abc")
+    assert signed == {**plain, "webhook-signature": "v1,abc"}
+
+
+def test_a_chain_is_one_trace_with_a_span_for_each_attempt() -> None:
+    """Whoever makes the attempt; another chain is another trace (W3C Trace Context)."""
+    first, again, second, step, other = (
+        traceparent_of("01J", ID, 1),
+        traceparent_of("01J", ID, 1),
+        traceparent_of("01J", ID, 2),
+        traceparent_of("01J", "01J-3-0-callback", 1),
+        traceparent_of("01K", ID, 1),
+    )
+    form = r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-01"
+    for one in (first, second, step, other):
+        assert re.fullmatch(form, one)
+    assert first == again
+    traces = [one.split("-")[1] for one in (first, second, step, other)]
+    assert traces[0] == traces[1] == traces[2] != traces[3]
+    assert len({one.split("-")[2] for one in (first, second, step)}) == 3
