@@ -24,8 +24,13 @@ URL_CHARS_MAX: Final = 30_000
 
 
 def unfit(request: SessionRequest) -> str | None:
-    """Why a request cannot be prepared, by field, or None."""
+    """Why a request cannot be prepared, by field or in the IRMA server's words, or None.
+
+    An empty URL, which leads nowhere, would be none to who prepares it (trap T14).
+    """
     target = request.next_session.url if request.next_session else None
+    if target == "":
+        return "nextSession provided with empty URL"
     for field, url in {
         "nextSession.url": target,
         "callbackUrl": request.callback_url,

@@ -3,7 +3,8 @@
 Two ways, by rule H10. `by_outbox` is for transitions that no message drives (HTTP,
 clock): their events and work are rows of the same transaction, relayed right after it.
 `by_message` is for those that a message drives: the caller publishes the events, and does
-so again with the same ids when the message comes again.
+so again with the same ids when the message comes again. What the rows will not tell a
+second time is a row of the same transaction there too.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from orchestrator.domain.chain import Slot, View
 from orchestrator.domain.errors import Refused, Unavailable, Unroutable
 from orchestrator.domain.ruling import Ruling
 from orchestrator.ports import Changes, Message, Publisher, Store, event_message
-from schemas.events import Event
 
 T = TypeVar("T")
 
@@ -36,16 +36,27 @@ class Rulings:
     publisher: Publisher
     background: Background
 
-    async def by_message(self, slot: Slot, rule: Rule[T]) -> tuple[T, list[Message]]:
-        """Apply a rule; the events come back for the caller to publish."""
+    async def by_message(
+        self,
+        slot: Slot,
+        rule: Rule[T],
+        work: Callable[[T, View], Sequence[Message]] = lambda _, __: (),
+    ) -> tuple[T, list[Message]]:
+        """Apply a rule; the events come back for the caller to publish.
 
-        def decided(view: View) -> tuple[tuple[T, tuple[Event, ...]], Changes]:
+        The work that its outcome asks for goes out as with `by_outbox`.
+        """
+
+        def decided(view: View) -> tuple[tuple[Ruling[T], tuple[Message, ...]], Changes]:
             ruling = rule(view)
-            changes = Changes(steps=ruling.steps, chain=ruling.chain)
-            return (ruling.outcome, ruling.events), changes
+            owed = tuple(work(ruling.outcome, view))
+            changes = Changes(steps=ruling.steps, chain=ruling.chain, outbox=owed)
+            return (ruling, owed), changes
 
-        outcome, events = await self.store.decide(slot, decided)
-        return outcome, [event_message(event) for event in events]
+        ruling, owed = await self.store.decide(slot, decided)
+        if owed:
+            self.background.spawn(self.relay(owed))
+        return ruling.outcome, [event_message(event) for event in ruling.events]
 
     async def by_outbox(
         self,

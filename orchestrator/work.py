@@ -6,6 +6,7 @@ is bound to the id of the message it sits in (DESIGN §5).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, TypedDict
@@ -22,6 +23,8 @@ from schemas.irma import SessionRequest, SessionResult
 from schemas.messages import (
     CallbackSecrets,
     CallbackWork,
+    CancelSecrets,
+    CancelWork,
     End,
     EndWork,
     IntakeSecrets,
@@ -30,6 +33,8 @@ from schemas.messages import (
     NextWork,
     NoteSecrets,
     NoteWork,
+    NotifyWork,
+    PutOff,
     ReplyAddress,
     StartWork,
     WakeUp,
@@ -193,6 +198,67 @@ class WorkMaker:
             cause=note_id,
             sealed=self.sealer.seal_model(NoteSecrets(token=token), bound_to=note_id),
         )
+
+    def cancel(
+        self, slot: Slot, requestor: str, token: str, *, until: datetime
+    ) -> CancelWork:
+        """The row has given this session up; it may live until then."""
+        cancel_id = slot.event_id("cancel", self.ordinal(token))
+        secrets = CancelSecrets(token=token)
+        return CancelWork(
+            id=cancel_id,
+            **_placed(slot, requestor),
+            cause=cancel_id,
+            until=until,
+            sealed=self.sealer.seal_model(secrets, bound_to=cancel_id),
+        )
+
+    def notify(self, callback: CallbackWork, *, until: datetime) -> NotifyWork:
+        """A notification whose next session is not known yet, but will be by then."""
+        notify_id = f"{callback.id}-notify"
+        secrets = self.sealer.open_model(
+            CallbackSecrets, callback.sealed, bound_to=callback.id
+        )
+        return NotifyWork(
+            id=notify_id,
+            **_placed(slot_of(callback), callback.requestor),
+            cause=callback.cause,
+            validity_s=callback.validity_s,
+            until=until,
+            sealed=self.sealer.seal_model(secrets, bound_to=notify_id),
+        )
+
+
+def put_off(work: PutOff, pause: timedelta, now: datetime) -> Waiting:
+    """The same message once more after a pause, as a waiting row.
+
+    Each wait has a row of its own: the clock drops the one that has brought the message
+    only after it was published, so what is put under the same id would go with it.
+    """
+    later = work.model_copy(update={"waits": work.waits + 1})
+    row_id = f"{_waits_as(work)}{later.waits}"
+    return Waiting(
+        id=row_id,
+        kind=work.kind,
+        due_at=now + pause,
+        message=replace(work_message(later), id=f"{row_id}:work"),
+        chain_id=work.chain_id,
+        created_at=now,
+    )
+
+
+def waits_already(work: PutOff, rows: Iterable[Waiting]) -> bool:
+    """Whether the same work waits among these rows, but for the row that brought it.
+
+    A state that is announced again and again has the same id each time.
+    """
+    prefix = _waits_as(work)
+    waits = [row.id.removeprefix(prefix) for row in rows if row.id.startswith(prefix)]
+    return any(int(number) > work.waits for number in waits)
+
+
+def _waits_as(work: PutOff) -> str:
+    return f"{work.id}-again-"
 
 
 def start_message(slot: Slot, requestor: str) -> Message:

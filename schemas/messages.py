@@ -52,6 +52,10 @@ class _Work(_Strict):
     cause: str
 
 
+#: How often the message has waited in the store; tells its waiting rows apart.
+_Waits = Annotated[int, Field(ge=0)]
+
+
 class CallbackWork(_Work):
     """POST one result to one URL (queue `callbacks`); sealed: `CallbackSecrets`.
 
@@ -111,6 +115,7 @@ class IntakeWork(_Work):
 
     kind: Literal["intake"] = "intake"
     source: Literal["callback", "poll"]
+    waits: _Waits = 0
     sealed: str
 
 
@@ -139,7 +144,43 @@ class StartWork(_Work):
     kind: Literal["start"] = "start"
 
 
-SessionWork = NextWork | EndWork | IntakeWork | NoteWork | StartWork
+class CancelWork(_Work):
+    """Cancel a session that the step's row does not point to any more.
+
+    Tried again until its backend answers, or `until` it can live no longer.
+    """
+
+    kind: Literal["cancel"] = "cancel"
+    until: datetime
+    waits: _Waits = 0
+    sealed: str
+
+
+class CancelSecrets(_Strict):
+    """The token of the session that was given up."""
+
+    token: str
+
+
+class NotifyWork(_Work):
+    """Tell a final state to its requestor once it is known which session follows.
+
+    Sealed: `CallbackSecrets`. After `until` it is told without.
+    """
+
+    kind: Literal["notify"] = "notify"
+    validity_s: int
+    until: datetime
+    waits: _Waits = 0
+    sealed: str
+
+
+#: What may be put off: its message then waits in the store for a while.
+PutOff = IntakeWork | CancelWork | NotifyWork
+
+SessionWork = (
+    NextWork | EndWork | IntakeWork | NoteWork | StartWork | CancelWork | NotifyWork
+)
 Work = CallbackWork | SessionWork
 
 _WORK: Final[TypeAdapter[Work]] = TypeAdapter(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -12,17 +12,13 @@ from orchestrator.domain import lookup, settling
 from orchestrator.domain.chain import Slot, Step, View
 from orchestrator.domain.ruling import Ruling, telling_overtaken
 from orchestrator.domain.settling import Report, Settled
-from orchestrator.ports import (
-    Clock,
-    Message,
-    Store,
-    Waiting,
-    work_message,
-)
+from orchestrator.ports import Clock, Message, Store
 from orchestrator.rows import RowSecrets
 from orchestrator.rulings import Rulings
+from orchestrator.work import put_off, waits_already
 from schemas.irma import SessionResult, session_result_from
 from schemas.messages import IntakeSecrets, IntakeWork
+from workers.cancelling import Canceller
 from workers.notifying import Notifier
 
 _log = structlog.get_logger(__name__)
@@ -31,6 +27,9 @@ _log = structlog.get_logger(__name__)
 #: soon at first, as the session is most likely being stored this moment.
 UNRESOLVED_PAUSE: Final = timedelta(milliseconds=500)
 UNRESOLVED_PAUSE_MAX: Final = timedelta(seconds=30)
+
+#: How many waiting rows of a chain are looked through; it has hardly ever more than one.
+WAITING_MAX: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +40,14 @@ class IntakeDesk:
     rulings: Rulings
     rows: RowSecrets
     notifier: Notifier
+    canceller: Canceller
     clock: Clock
 
-    async def take(self, slot: Slot, work: IntakeWork) -> Step | None:
+    async def take(self, slot: Slot, work: IntakeWork) -> None:
         """Settle the step's row by the state that came in, if it may have an effect.
 
-        Returns the row as it was if the state is that of another session of the step,
-        whose proof counts: then the row's own session is given up.
+        Where it is that of another session of the step, whose proof counts, the row's own
+        session is given up.
         """
         secrets = self.rows.sealer.open_model(
             IntakeSecrets, work.sealed, bound_to=work.id
@@ -55,18 +55,17 @@ class IntakeDesk:
         result = session_result_from(secrets.result)
         if not result.status.final:
             _log.info("intake.not_final", status=result.status)
-            return None
-        outcome, given_up = await self._settled(slot, work, result)
+            return
+        outcome = await self._settled(slot, work, result)
         _log.info("intake.settled", status=result.status, outcome=outcome.name)
         if outcome is Settled.UNRESOLVED:
             await self._wait(slot, work)
         elif result.next_session is not None:
             await self._look_soon(slot.following)
-        return given_up
 
     async def _settled(
         self, slot: Slot, work: IntakeWork, result: SessionResult
-    ) -> tuple[Settled, Step | None]:
+    ) -> Settled:
         report = Report(
             status=result.status,
             proof_status=result.proof_status,
@@ -80,9 +79,14 @@ class IntakeDesk:
             return telling_overtaken(view, settling.settle(view, slot, report))
 
         def told(outcome: tuple[Settled, Step | None], view: View) -> list[Message]:
-            return self._notification(slot, outcome[0], view, result)
+            settled, given_up = outcome
+            return [
+                *self._notification(slot, settled, view, result),
+                *self.canceller.of(given_up, view),
+            ]
 
-        return await self.rulings.by_outbox(slot, rule, told)
+        settled, _ = await self.rulings.by_outbox(slot, rule, told)
+        return settled
 
     def _notification(
         self, slot: Slot, outcome: Settled, view: View, result: SessionResult
@@ -95,22 +99,17 @@ class IntakeDesk:
         return []
 
     async def _wait(self, slot: Slot, work: IntakeWork) -> None:
-        """Whose session this was is not known before its predecessor is looked up."""
+        """Whose session this was is not known before its predecessor is looked up.
+
+        TIMEOUT is announced at every access (trap T9), but waits once.
+        """
         now = self.clock()
         row = await self.store.step(slot)
         since = (row.forwarded_at if row else None) or now
         pause = min(max((now - since) / 2, UNRESOLVED_PAUSE), UNRESOLVED_PAUSE_MAX)
-        again = f"{work.id}-again-{int(now.timestamp() * 1000)}"
-        await self.store.put_waiting(
-            Waiting(
-                id=again,
-                kind="intake",
-                due_at=now + pause,
-                message=replace(work_message(work), id=f"{again}:work"),
-                chain_id=slot.chain_id,
-                created_at=now,
-            )
-        )
+        waiting = await self.store.waiting(chain_id=slot.chain_id, limit=WAITING_MAX)
+        if not waits_already(work, waiting):
+            await self.store.put_waiting(put_off(work, pause, now))
         await self._look_soon(slot)
 
     async def _look_soon(self, slot: Slot) -> None:

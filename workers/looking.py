@@ -21,7 +21,7 @@ from orchestrator.rows import RowSecrets
 from orchestrator.rulings import Rulings
 from orchestrator.telemetry import bind_chain
 from orchestrator.work import WorkMaker, start_message
-from schemas.irma import SessionResult
+from schemas.irma import SessionResult, Status
 from workers.hearsay import Hearsay
 from workers.notifying import Notifier
 
@@ -146,18 +146,49 @@ class Looker:
         elif result.status.final:
             await self._report(slot, result)
         else:
-            await self.rulings.by_outbox(slot, lookup.look_again)
+            await self._still_live(step, token)
+
+    async def _still_live(self, step: Step, token: str) -> None:
+        """It has not ended; where its pointer was not to be had, it may be by now."""
+        slot = step.slot
+        await self.rulings.by_outbox(slot, lookup.look_again)
+        if step.state is not StepState.LIVE or step.sealed_package is not None:
+            return
+        before = await self.store.step(preceding(slot))
+        if before is None:
+            return
+        package = await package_of_next(self.backend, self.rows, before, token)
+        if package is not None:
+            sealed = self.rows.seal_package(slot, package)
+            token_hash = self.rows.sealer.token_hash(token)
+            known = await self.rulings.by_outbox(
+                slot,
+                lambda view: lookup.found_pointer(
+                    view, slot, token_hash=token_hash, sealed_package=sealed
+                ),
+            )
+            _log.info("clock.pointer", known=known)
 
     async def _missing(self, slot: Slot) -> None:
         """Its backend does not know the session (H6)."""
+
+        def told(outcome: Missing, view: View) -> list[Message]:
+            match outcome:
+                case Missing.KEPT:
+                    return self.notifier.as_taken_in(slot, view)
+                case Missing.EXPIRED:
+                    return self.notifier.as_ended(slot, view, Status.TIMEOUT)
+                case Missing.CANCELLED:
+                    return self.notifier.as_ended(slot, view, Status.CANCELLED)
+                case _:
+                    return []
+
         outcome = await self.rulings.by_outbox(
             slot,
             lambda view: settling.settle_missing(
                 view, slot, session_lifetime=self.session_lifetime
             ),
-            lambda outcome, view: (
-                self.notifier.as_taken_in(slot, view) if outcome is Missing.KEPT else []
-            ),
+            told,
         )
         _log.info("clock.missing", outcome=outcome.name)
 

@@ -18,11 +18,11 @@ from pydantic import JsonValue
 from orchestrator.domain import claiming, handover
 from orchestrator.domain.chain import Ending, Slot, Step, View, timeout_of
 from orchestrator.domain.claiming import Budget, Claim, NextSession, Proved
-from orchestrator.domain.errors import Unroutable
+from orchestrator.domain.errors import UnknownChain, Unroutable
 from orchestrator.domain.handover import Detach
 from orchestrator.domain.requestors import Requestors
 from orchestrator.domain.ruling import Ruling, telling_overtaken
-from orchestrator.ports import Clock, Delivery, Publisher, wake_up_message
+from orchestrator.ports import Clock, Delivery, Message, Publisher, wake_up_message
 from orchestrator.preparing import Preparer, unaugmentable, unfit
 from orchestrator.rows import RowSecrets
 from orchestrator.rulings import Rulings
@@ -32,6 +32,7 @@ from orchestrator.work import slot_of, start_message
 from schemas.irma import SessionRequest, session_request_from, session_result_from
 from schemas.messages import (
     CallbackSecrets,
+    CancelWork,
     End,
     EndWork,
     IntakeWork,
@@ -39,13 +40,16 @@ from schemas.messages import (
     NextWork,
     NoteSecrets,
     NoteWork,
+    NotifyWork,
     SessionWork,
     StartWork,
     Wake,
     WakeUp,
 )
+from workers.cancelling import Canceller
 from workers.decoding import session_work
 from workers.intake import IntakeDesk
+from workers.notifying import NotifyingDesk
 from workers.starting import Starter
 
 _log = structlog.get_logger(__name__)
@@ -74,6 +78,8 @@ class SessionWorker:
     budget: Budget
     intake: IntakeDesk
     starter: Starter
+    canceller: Canceller
+    notifying: NotifyingDesk
     clock: Clock
     augment_client_return_url: bool
 
@@ -82,7 +88,20 @@ class SessionWorker:
         work = session_work(delivery)
         slot = slot_of(work)
         with bind_chain(work.chain_id, work.step, work.generation):
-            await self._handle(slot, work)
+            try:
+                await self._handle(slot, work)
+            except UnknownChain:
+                await self._unknown(slot, work)
+
+    async def _unknown(self, slot: Slot, work: SessionWork) -> None:
+        """A session of no chain has no effect; an app that waits for it is let go.
+
+        Of two requests with one idempotency key both start a session (and a crash may
+        come before the chain is written): the one that leads nowhere reports here too.
+        """
+        _log.warning("session.unknown_chain", kind=work.kind)
+        if isinstance(work, NextWork | EndWork):
+            await self._wake(slot, work, Wake.LATER)
 
     async def _handle(self, slot: Slot, work: SessionWork) -> None:
         match work:
@@ -91,11 +110,15 @@ class SessionWorker:
             case EndWork():
                 await self._end(slot, work)
             case IntakeWork():
-                await self._give_up(await self.intake.take(slot, work))
+                await self.intake.take(slot, work)
             case NoteWork():
                 await self._note(slot, work)
             case StartWork():
                 await self.starter.start(slot)
+            case CancelWork():
+                await self.canceller.take(work)
+            case NotifyWork():
+                await self.notifying.take(slot, work)
 
     async def _next(self, slot: Slot, work: NextWork) -> None:
         """The endpoint wants another session: authorize, prepare, claim, offer."""
@@ -122,14 +145,13 @@ class SessionWorker:
             )
             return telling_overtaken(view, ruling)
 
-        (outcome, given_up), messages = await self.rulings.by_message(slot, rule)
+        (outcome, _), messages = await self.rulings.by_message(slot, rule, self._given_up)
         _log.info("session.claimed", outcome=outcome.name)
         if outcome in {Claim.DETACHED, Claim.MINE_DETACHED}:
             messages.append(start_message(slot.following, work.requestor))
         await self.publisher.publish(*messages)
         ended = Wake.FAILED if outcome is Claim.ENDED else Wake.LATER
         await self._wake(slot, work, _WAKES.get(outcome, ended))
-        await self._give_up(given_up)
 
     def _refusal(self, requestor: str, request: SessionRequest) -> str | None:
         """Why this request may not follow, or None."""
@@ -163,18 +185,16 @@ class SessionWorker:
             )
             return telling_overtaken(view, ruling)
 
-        (outcome, given_up), messages = await self.rulings.by_message(slot, rule)
+        (outcome, _), messages = await self.rulings.by_message(slot, rule, self._given_up)
         _log.info("session.claimed", outcome=outcome.name, end=ending.end)
         await self.publisher.publish(*messages)
         mine = outcome in {Claim.ENDED, Claim.MINE}
         failed = Wake.FAILED if ending.end is End.FAILED else Wake.ENDED
         await self._wake(slot, work, failed if mine else Wake.LATER)
-        await self._give_up(given_up)
 
-    async def _give_up(self, row: Step | None) -> None:
+    def _given_up(self, outcome: tuple[Claim, Step | None], view: View) -> list[Message]:
         """Another session of the step was proved: the row's own leads nowhere (H3)."""
-        if row is not None:
-            await self.starter.cancel(row)
+        return self.canceller.of(outcome[1], view)
 
     async def _note(self, slot: Slot, work: NoteWork) -> None:
         """A proved result was taken in while the store was away (rule H4)."""

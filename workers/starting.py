@@ -67,21 +67,6 @@ class Starter:
         else:
             await self._live(slot, owner, started)
 
-    async def cancel(self, row: Step) -> None:
-        """Cancel the session a row pointed to before another one took its place.
-
-        If that cannot be done now, it times out: the row does not know it any more.
-        """
-        token = self.rows.token(row)
-        if token is None:
-            return
-        try:
-            await self.backend.cancel(token)
-        except (BackendUnavailable, BackendRefused) as error:
-            _log.warning("session.left_to_time_out", error=type(error).__name__)
-        else:
-            _log.info("session.given_up")
-
     async def _request(self, row: Step) -> SessionRequest | None:
         """What the backend gets; None where what was disclosed before is not known.
 

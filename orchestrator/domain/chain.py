@@ -79,6 +79,20 @@ class StepState(StrEnum):
         """Whether nobody has to look at the row any more."""
         return self in _ENDED
 
+    @property
+    def pending(self) -> bool:
+        """Whether it is to be a session, but nobody knows yet which one."""
+        return self in _PENDING
+
+
+_PENDING: Final = frozenset(
+    {
+        StepState.OFFERED,
+        StepState.FORWARDED,
+        StepState.DETACHED,
+        StepState.STARTING,
+    }
+)
 
 _ENDED: Final = frozenset(
     {

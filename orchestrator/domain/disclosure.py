@@ -29,11 +29,21 @@ def required_again(before: SessionResult) -> ConDisCon:
 
     An empty list is a disjunction that stays empty; what was not satisfied (null) cannot
     be asked for again; what nobody had asked for (EXTRA) is.
+
+    A list of several credential types becomes a disjunction for each. In flow the IRMA
+    server requires it whole, without checking its own request; ours it checks, and it
+    refuses two credentials that are no singletons in one conjunction, as an EXTRA list
+    may hold them. Which are singletons only its schemes tell, and a list does not say
+    either whether it was EXTRA in an earlier step. So only the list of a requested
+    conjunction that combined types comes back as several, after all that the integrator
+    asked for; every other shape of `disclosed` stays as in flow. What is required stays
+    the same: nothing binds credentials of different types to each other.
     """
     return [
-        [[_again(attribute) for attribute in _adjacent(attributes)]]
-        for attributes in before.disclosed or ()
-        if attributes is not None
+        [[_again(attribute) for attribute in attributes]]
+        for shown in before.disclosed or ()
+        if shown is not None
+        for attributes in _by_credential(shown)
     ]
 
 
@@ -44,10 +54,16 @@ def _again(attribute: DisclosedAttribute) -> AttributeRequest:
     return AttributeRequest(type=attribute.id, value=attribute.rawvalue)
 
 
-def _adjacent(attributes: Sequence[DisclosedAttribute]) -> list[DisclosedAttribute]:
-    """Those of one credential side by side, as a request must have them (irma.md §2.3).
+def _by_credential(
+    shown: Sequence[DisclosedAttribute],
+) -> list[list[DisclosedAttribute]]:
+    """The attributes of each credential type together, or the empty list as it is.
 
-    They are already, but in the EXTRA list, whose order nobody has chosen.
+    They stand side by side already (irma.md §2.3), but in the EXTRA list, whose order
+    nobody has chosen.
     """
-    credentials = [attribute.id.split(".")[:3] for attribute in attributes]
-    return sorted(attributes, key=lambda one: credentials.index(one.id.split(".")[:3]))
+    credentials: dict[str, list[DisclosedAttribute]] = {}
+    for attribute in shown:
+        type_ = ".".join(attribute.id.split(".")[:3])
+        credentials.setdefault(type_, []).append(attribute)
+    return list(credentials.values()) or [[]]

@@ -32,17 +32,29 @@ class Forward(Enum):
 
     FORWARDED = auto()
     NOT_FORWARDED = auto()
+    #: The offer is another session's, whose gateway may still claim it.
+    ANOTHERS = auto()
 
 
-def forward(view: View, slot: Slot) -> Ruling[Forward]:
+def forward(view: View, slot: Slot, *, token_hash: str) -> Ruling[Forward]:
     """`offered` → `forwarded` before the deadline; only then the gateway answers 200.
 
-    A row that is `forwarded` already gives the same answer again (a repeated POST); from
-    then on another handler may be starting the session, so its times count anew (H1, H2).
+    The offer belongs to the session whose result has claimed it, which is the one that
+    the row of its step points to, and the one that is looked up (H1): no other session of
+    the step may start a second one (G2). A row that is `forwarded` already gives the same
+    answer again (a repeated POST, or an unknown fate: H8); from then on another handler
+    may be starting the session, so its times count anew (H1, H2).
+
+    Args:
+        view: what is around the step whose session asks.
+        slot: that step; the offer is in the slot after it.
+        token_hash: of the session that asks.
     """
-    row = view.step
-    if row is None or not view.chain.takes(slot):
+    asking, row = view.step, view.following
+    if asking is None or row is None or not view.chain.takes(slot):
         return Ruling(outcome=Forward.NOT_FORWARDED)
+    if asking.token_hash != token_hash:
+        return Ruling(outcome=Forward.ANOTHERS)
     if row.state is StepState.FORWARDED:
         again = replace(row, forwarded_at=view.now)
         return Ruling(outcome=Forward.FORWARDED, steps=(again,))

@@ -20,7 +20,7 @@ from orchestrator.domain.ruling import (
     doubling,
     started,
 )
-from schemas.messages import StartWork, Work
+from schemas.messages import CancelWork, StartWork, Work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,13 +97,14 @@ def tells_of(work: Work, slot: Slot) -> bool:
     """Rule H2: whether a message that waits may hold the token of this slot's session.
 
     Its own completion, on its way to the endpoint or back, its mark or a state of it; a
-    start holds none. Only what waits in the store can be seen. A message that is just in
-    the broker is covered otherwise: a proved result has marked the row by the time its
-    work could wait for anything (H4), or its note is handled with it; and a state that is
-    missed then speaks of a session that can no longer live.
+    start holds none, nor does the cancellation of a session that was given up. Only what
+    waits in the store can be seen. A message that is just in the broker is covered
+    otherwise: a proved result has marked the row by the time its work could wait for
+    anything (H4), or its note is handled with it; and a state that is missed then speaks
+    of a session that can no longer live.
     """
     theirs = Slot(chain_id=work.chain_id, step=work.step, generation=work.generation)
-    return theirs == slot and not isinstance(work, StartWork)
+    return theirs == slot and not isinstance(work, StartWork | CancelWork)
 
 
 def found_live(
@@ -132,6 +133,19 @@ def found_live(
         sealed_package=sealed_package,
     )
     return Ruling(outcome=True, steps=(live,), events=(started(view, row),))
+
+
+def found_pointer(
+    view: View, slot: Slot, *, token_hash: str, sealed_package: str
+) -> Ruling[bool]:
+    """The pointer of a session that was found live when it could not be looked up."""
+    row = view.step
+    if row is None or not view.chain.takes(slot) or row.state is not StepState.LIVE:
+        return Ruling(outcome=False)
+    if row.token_hash != token_hash or row.sealed_package is not None:
+        return Ruling(outcome=False)
+    known = replace(row, sealed_package=sealed_package)
+    return Ruling(outcome=True, steps=(known,))
 
 
 def found_lost(view: View, slot: Slot) -> Ruling[Detach]:

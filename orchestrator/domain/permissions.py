@@ -9,6 +9,7 @@ from typing import Final
 
 from orchestrator.domain.errors import NotConfigured
 from schemas.irma import IssuanceRequest, SessionRequest, SessionType
+from schemas.irma.hosts import host_pattern
 
 Patterns = tuple[str, ...]
 
@@ -71,6 +72,12 @@ class Requestor:
 
     def __post_init__(self) -> None:
         _check_lists(f"requestor {self.name!r}", self)
+        for pattern in self.host_perms:
+            if host_pattern(pattern) is None:
+                raise NotConfigured(
+                    f"requestor {self.name!r}: host_perms: {pattern!r} is malformed:"
+                    " a '[' without its ']', an empty range, or a '\\' at the end"
+                )
 
 
 @dataclass(frozen=True)
@@ -109,9 +116,10 @@ def can_revoke(
     allowed = {*requestor.revoke_perms, *permissions.revoke_perms}
     if not allowed:
         return Refusal("")
-    if allowed.isdisjoint(_entries(credential, _CREDENTIAL_PARTS)):
-        return Refusal(credential)
-    return None
+    # What is to be revoked may have any number of parts; its issuer's are all but one.
+    scheme, issuer = credential.partition(".")[0], credential.rpartition(".")[0]
+    entries = ("*", f"{scheme}.*", f"{issuer}.*", credential)
+    return Refusal(credential) if allowed.isdisjoint(entries) else None
 
 
 def _issue_refusal(
@@ -167,8 +175,8 @@ def _entries(identifier: str, parts_max: int) -> tuple[str, ...]:
 
 def _host_fits(pattern: str, host: str) -> bool:
     """Whether a host is one the pattern means; `*` spans dots and ports, not slashes."""
-    parts = (re.escape(part) for part in pattern.split("*"))
-    return re.fullmatch("[^/]*".join(parts), host) is not None
+    compiled = host_pattern(pattern)
+    return compiled is not None and compiled.match(host) is not None
 
 
 def _check_lists(whose: str, lists: Permissions | Requestor) -> None:

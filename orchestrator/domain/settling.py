@@ -76,9 +76,10 @@ def settle(view: View, slot: Slot, report: Report) -> Ruling[Settled]:
 
     What is proved counts from any session of the step. Everything else counts only from
     the session the row points to, which of a forwarded row only the look-up tells (H1).
+    Nothing is stored any more in a chain whose secrets were deleted.
     """
     row = view.step
-    if row is None or row.state.ended:
+    if row is None or row.state.ended or view.chain.purged_at is not None:
         return Ruling(outcome=Settled.NO_EFFECT)
     own = row.token_hash == report.token_hash
     if row.state is StepState.COMPLETED:
@@ -210,6 +211,8 @@ class Missing(Enum):
     EXPIRED = auto()
     #: It is DONE by the result that was taken in, and the requestor is told so, once.
     KEPT = auto()
+    #: The chain has failed on it, so the app was refused too: told as CANCELLED, once.
+    CANCELLED = auto()
     CLOSED = auto()
     WAIT = auto()
 
@@ -253,11 +256,30 @@ def settle_missing(
 
 
 def _forgotten_completed(view: View, row: Step) -> Ruling[Missing]:
-    """The result may still be on its way to the row: the answer that claims brings it."""
+    """The result may still be on its way to the row: the answer that claims brings it.
+
+    A chain that has failed on the step was refused to the app too, which deletes the
+    session (`_settle_completed`); one that failed later had its step settled long before.
+    """
+    if _failed_on(view):
+        reason = "the chain failed on it, and its backend has forgotten it"
+        return _cancelled(view, row, Missing.CANCELLED, reason)
     if row.sealed_result is None and view.chain.takes(row.slot):
         return Ruling(outcome=Missing.WAIT, steps=report_due(view).steps)
     outcome = Missing.CLOSED if row.sealed_result is None else Missing.KEPT
     return _kept(view, row, outcome, "the backend has forgotten the session")
+
+
+def _cancelled(view: View, row: Step, outcome: Outcome, reason: str) -> Ruling[Outcome]:
+    """The row ends CANCELLED, whatever was taken in."""
+    final = replace(
+        row,
+        state=StepState.CANCELLED,
+        check_at=None,
+        final_status="CANCELLED",
+        reason=reason,
+    )
+    return Ruling(outcome=outcome, steps=(final,), events=(_session_ended(view, final),))
 
 
 def _session_ended(view: View, row: Step) -> Event:

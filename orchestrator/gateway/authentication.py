@@ -31,6 +31,9 @@ T = TypeVar("T")
 _JSON: Final = "application/json"
 _TEXT: Final = "text/plain"
 
+#: What Go takes off both ends of a header's value.
+_BLANKS: Final = " \t"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Authenticator:
@@ -86,9 +89,9 @@ class Authenticator:
         Raises:
             IrmaFault: INVALID_REQUEST or UNAUTHORIZED.
         """
-        content_type = headers.get("content-type", "")
+        content_type = headers.get("content-type", "").strip(_BLANKS)
         # An empty header is none to a server written in Go.
-        token = headers.get("authorization") or None
+        token = headers.get("authorization", "").strip(_BLANKS) or None
         if content_type.startswith(_JSON):
             if self.no_auth and token is None:
                 return ANONYMOUS

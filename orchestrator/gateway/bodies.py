@@ -7,6 +7,7 @@ from typing import Final
 
 from fastapi import Request
 
+from orchestrator.gateway.authentication import Authenticator
 from orchestrator.gateway.faults import IrmaFault
 from schemas.irma import ErrorKind
 
@@ -18,6 +19,27 @@ BODY_TIMEOUT_S: Final = 10.0
 #: What is over the limit is read and dropped up to here, so that a client which sends
 #: first and reads then gets its error and not a broken pipe.
 DRAINED_BYTES_MAX: Final = 64 * 1024 * 1024
+
+
+async def admitted_body(request: Request, authenticator: Authenticator) -> bytes:
+    """The whole body, if who sends it may be known; a stranger's is not read.
+
+    Raises:
+        IrmaFault: INVALID_REQUEST or UNAUTHORIZED, it is too large or a stranger's.
+    """
+    try:
+        authenticator.by_headers(request.headers)
+    except IrmaFault:
+        _refuse_announced_size(request)
+        raise
+    return await read_body(request)
+
+
+def _refuse_announced_size(request: Request) -> None:
+    """An IRMA server reads first, so that this is what it says to strangers too."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > BODY_BYTES_MAX:
+        raise _too_large()
 
 
 async def read_body(request: Request) -> bytes:
@@ -41,6 +63,10 @@ async def read_body(request: Request) -> bytes:
             ErrorKind.INVALID_REQUEST, f"body: not received within {BODY_TIMEOUT_S:g} s"
         ) from None
     if size > BODY_BYTES_MAX:
-        # Go's own words, which a client of an IRMA server may look for.
-        raise IrmaFault(ErrorKind.INVALID_REQUEST, "http: request body too large")
+        raise _too_large()
     return b"".join(parts)
+
+
+def _too_large() -> IrmaFault:
+    """Go's own words, which a client of an IRMA server may look for."""
+    return IrmaFault(ErrorKind.INVALID_REQUEST, "http: request body too large")

@@ -115,7 +115,7 @@ class Bridge:
                 await self._marked(marking)
         if not hopeful:
             return Response(status_code=_NO_CONTENT)
-        return await self._react(wake_up)
+        return await self._react(wake_up, result.token)
 
     async def _marked(self, marking: asyncio.Future[None]) -> None:
         """The mark is most likely made by now; a slow store does not hold the app."""
@@ -169,33 +169,37 @@ class Bridge:
             note = desk.make.note(slot, self._capability.requestor, result.token)
             desk.background.spawn(desk.publisher.publish(work_message(note)))
 
-    async def _react(self, wake_up: WakeUp | None) -> Response:
+    async def _react(self, wake_up: WakeUp | None, token: str) -> Response:
         """Answer by what the session worker said, or at the deadline."""
         wake = wake_up.wake if wake_up else None
         _log.info("bridge.woken", wake=wake)
         if wake is Wake.FAILED:
             return Response(status_code=_BAD_GATEWAY)
         if wake is Wake.OFFERED:
-            return await self._forward()
+            return await self._forward(token)
         if wake is None:
             await detach(self._desk, self._slot.following)
         return Response(status_code=_NO_CONTENT)
 
-    async def _forward(self) -> Response:
-        """Hand the request over, if the row lets us."""
-        row = self._slot.following
+    async def _forward(self, token: str) -> Response:
+        """Hand the request over to the session that asks, if the row lets us."""
+        row, token_hash = self._slot.following, self._desk.sealer.token_hash(token)
         try:
             async with asyncio.timeout(self._left_s() + CLOSING_S):
                 outcome = await self._desk.rulings.by_outbox(
-                    row, lambda view: handover.forward(view, row)
+                    self._slot,
+                    lambda view: handover.forward(
+                        view, self._slot, token_hash=token_hash
+                    ),
                 )
                 step = await self._desk.store.step(row)
         except (StoreUnavailable, TimeoutError):
             # Whether the row was written is unknown: the look-up will tell (H1, H8).
             return Response(status_code=_NO_CONTENT)
         _log.info("bridge.forward", outcome=outcome.name)
-        if outcome is not Forward.FORWARDED or step is None:
+        if outcome is Forward.NOT_FORWARDED:
             await detach(self._desk, row)
+        if outcome is not Forward.FORWARDED or step is None:
             return Response(status_code=_NO_CONTENT)
         return json_response(self._desk.rows.prepared(step).to_wire())
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from orchestrator.gateway.desk import Desk
 from orchestrator.gateway.faults import IrmaFault
 from orchestrator.gateway.following import Following
-from orchestrator.gateway.sessions import Known, known, result_of, status_of, token_in
+from orchestrator.gateway.sessions import Known, known, result_of, status_of
 from orchestrator.gateway.sse import EventStream
 from schemas.irma import ErrorKind, Status
 
@@ -20,12 +20,12 @@ def events_routes(desk: Desk, following: Following | None = None) -> APIRouter:
     @router.get("/session/{token}/statusevents")
     async def statusevents(token: str) -> Response:
         """Server-sent events from now on; what the status is now is not among them."""
-        found = token_in(token)
-        if not desk.options.sse:
-            raise IrmaFault(ErrorKind.SSE_DISABLED)
-        session, status = await _standing(desk, found)
+        session, status = await _standing(desk, token)
         if status.final:
-            raise IrmaFault(ErrorKind.UNEXPECTED_REQUEST)
+            raise IrmaFault(
+                ErrorKind.UNEXPECTED_REQUEST,
+                "Can't subscribe to server sent events of finished session",
+            )
         key = session.row.token_hash or ""
         place = following.admit(key)
 
@@ -38,9 +38,14 @@ def events_routes(desk: Desk, following: Following | None = None) -> APIRouter:
 
 
 async def _standing(desk: Desk, token: str) -> tuple[Known, Status]:
-    """A session as it stands; that it is unknown, this route says in its own way."""
+    """A session as it stands; that it is unknown, this route says in its own way.
+
+    It says so also where events are not configured; only its backend is not asked then.
+    """
     try:
         session = await known(desk, token)
-        return session, (await result_of(desk, session)).status
+        if desk.options.sse:
+            return session, (await result_of(desk, session)).status
     except IrmaFault:
         raise IrmaFault(ErrorKind.UNSUPPORTED) from None
+    raise IrmaFault(ErrorKind.SSE_DISABLED)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from orchestrator.gateway import idempotency
-from orchestrator.gateway.bodies import read_body
+from orchestrator.gateway.bodies import admitted_body
 from orchestrator.gateway.desk import Desk
 from orchestrator.gateway.faults import TEXT_TYPE, IrmaFault, json_response, text_response
-from orchestrator.gateway.sessions import known, result_of, token_in
+from orchestrator.gateway.sessions import known, result_of
 from orchestrator.gateway.starting import begin, refuse_unless_permitted
 from orchestrator.preparing import page_url
 from schemas.irma import ErrorKind
@@ -22,8 +22,7 @@ def requestor_routes(desk: Desk) -> APIRouter:
     @router.post("/session/", include_in_schema=False)
     async def start(request: Request) -> Response:
         """Start a session; every session started here is a chain."""
-        desk.authenticator.by_headers(request.headers)  # a stranger's body is not read
-        body = await read_body(request)
+        body = await admitted_body(request, desk.authenticator)
         requestor, wanted = desk.authenticator.session_request(
             request.headers, body, desk.clock()
         )
@@ -58,7 +57,6 @@ def requestor_routes(desk: Desk) -> APIRouter:
         return await _signed(token, legacy=True)
 
     async def _signed(token: str, *, legacy: bool) -> Response:
-        token_in(token)
         if desk.signer.public_key_pem is None:
             raise IrmaFault(ErrorKind.EXCEPTION, "JWT signing not supported")
         session = await known(desk, token)
@@ -70,6 +68,7 @@ def requestor_routes(desk: Desk) -> APIRouter:
         )
 
     @router.delete("/session/{token}")
+    @router.delete("/session/{token}/", include_in_schema=False)
     async def cancel(token: str) -> Response:
         """Cancel a session; its backend tells us what came of it."""
         session = await known(desk, token)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from orchestrator.gateway.bodies import read_body
+from orchestrator.gateway.bodies import admitted_body
 from orchestrator.gateway.desk import Desk
 from orchestrator.gateway.faults import IrmaFault, text_response
 from schemas.irma import ErrorKind
@@ -17,8 +17,7 @@ def revocation_routes(desk: Desk) -> APIRouter:
     @router.post("/revocation")
     async def revoke(request: Request) -> Response:
         """Revoke a credential, if its requestor may."""
-        desk.authenticator.by_headers(request.headers)  # a stranger's body is not read
-        body = await read_body(request)
+        body = await admitted_body(request, desk.authenticator)
         requestor, wanted = desk.authenticator.revocation_request(
             request.headers, body, desk.clock()
         )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
 
 from orchestrator.domain.chain import Chain, ChainState, Step, StepState
 from orchestrator.domain.errors import BackendRefused, BackendUnavailable, Unavailable
@@ -13,9 +11,6 @@ from orchestrator.gateway.desk import Desk
 from orchestrator.gateway.faults import IrmaFault
 from orchestrator.gateway.forwarded import found_live
 from schemas.irma import ErrorKind, SessionResult, SessionType, Status
-
-#: The IRMA server looks for a token anywhere in the path segment.
-_TOKEN: Final = re.compile(r"[A-Za-z0-9]{20}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,28 +27,12 @@ class Known:
         return self.row.final_status is None
 
 
-def token_in(text: str) -> str:
-    """The token in a part of a path.
-
-    Raises:
-        IrmaFault: INVALID_REQUEST, there is none.
-    """
-    found = _TOKEN.search(text)
-    if found is None:
-        raise IrmaFault(
-            ErrorKind.INVALID_REQUEST,
-            "string did not pass input validation for requestorToken",
-        )
-    return found.group()
-
-
-async def known(desk: Desk, text: str) -> Known:
+async def known(desk: Desk, token: str) -> Known:
     """The session whose token stands in the path.
 
     Raises:
-        IrmaFault: no such token, no such session, or its time to be told of is over.
+        IrmaFault: no such session, or its time to be told of is over.
     """
-    token = token_in(text)
     row = await desk.store.step_by_token(desk.sealer.token_hash(token))
     chain = await desk.store.chain(row.slot.chain_id) if row else None
     if (
@@ -85,7 +64,7 @@ async def result_of(desk: Desk, session: Known) -> SessionResult:
     result = told(session, stored, found)
     if result is None:
         raise IrmaFault(ErrorKind.SESSION_UNKNOWN)
-    return await _with_next(desk, session, result)
+    return await _with_next(desk, session, result, found)
 
 
 def told(
@@ -137,21 +116,41 @@ async def status_of(desk: Desk, session: Known) -> Status | None:
         return None
 
 
-async def _with_next(desk: Desk, session: Known, result: SessionResult) -> SessionResult:
+async def _with_next(
+    desk: Desk, session: Known, result: SessionResult, found: SessionResult | None
+) -> SessionResult:
     """The result with the token of the next session, wherever that was started.
 
-    What the backend names may be a session that was given up; what our row has counts.
+    Only our row tells: what the backend names may be a session that was given up, and
+    what it has announced may never have been stored (H1).
+
+    Args:
+        desk: the gateway's tools.
+        session: the rows of the session.
+        result: what is told of it.
+        found: what the backend has stored, if it was asked just now.
     """
-    named = result.next_session
-    if session.row.completed_at is None and named is None:
+    if session.row.completed_at is None and result.next_session is None:
         return result
     following = await desk.store.step(session.row.slot.following)
-    forwarded = following is not None and following.state is StepState.FORWARDED
-    if forwarded and named is not None and result.status is Status.DONE:
-        await found_live(desk, session.row, named)
-    own = desk.rows.token(following) if following else None
-    next_token = own or (named if following is None or forwarded else None)
-    return result.model_copy(update={"next_session": next_token})
+    if following is not None and following.state is StepState.FORWARDED:
+        following = await _found(desk, session, following, found)
+    token = desk.rows.token(following) if following else None
+    return result.model_copy(update={"next_session": token})
+
+
+async def _found(
+    desk: Desk, session: Known, following: Step, found: SessionResult | None
+) -> Step:
+    """The row of a forwarded session, `live` if its backend has stored so by now."""
+    try:
+        stored = found or await desk.backend.result(session.token)
+    except (BackendUnavailable, BackendRefused):
+        return following
+    if stored is None or stored.status is not Status.DONE or not stored.next_session:
+        return following
+    await found_live(desk, session.row, stored.next_session)
+    return await desk.store.step(following.slot) or following
 
 
 async def _looked_up(desk: Desk, token: str, *, needed: bool) -> SessionResult | None:

@@ -44,11 +44,11 @@ def refuse_unless_permitted(desk: Desk, requestor: str, request: SessionRequest)
     Raises:
         IrmaFault: it may not, or the request does not fit this installation.
     """
-    if (reason := unfit(request)) is not None:
-        raise IrmaFault(ErrorKind.INVALID_REQUEST, reason)
     refusal = desk.requestors.refusal(requestor, request)
     if refusal is not None:
         raise IrmaFault(ErrorKind.UNAUTHORIZED, refusal.reason)
+    if (reason := unfit(request)) is not None:
+        raise IrmaFault(ErrorKind.INVALID_REQUEST, reason)
     if not desk.options.unsigned_allowed and desk.signer.public_key_pem is None:
         _refuse_unsigned(request)
     augment = desk.options.augment_client_return_url

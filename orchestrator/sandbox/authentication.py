@@ -24,6 +24,9 @@ _BAD_SIGNATURE: Final = {
 }
 _JSON: Final = "application/json"
 _TEXT: Final = "text/plain"
+_BLANKS: Final = " \t"
+_STRINGS: Final = ("aud", "iss", "jti", "sub")
+_TIMES: Final = ("exp", "iat", "nbf")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ def authenticated(
     now: float,
 ) -> Authenticated:
     """Who sent a request, if the server can tell."""
+    content_type = content_type.strip(_BLANKS)
+    authorization = (authorization or "").strip(_BLANKS) or None
     if content_type.startswith(_JSON):
         by_header = _by_token(config, authorization)
         if by_header is not None:
@@ -76,18 +81,26 @@ def _by_jwt(config: SandboxConfig, body: bytes, now: float) -> Authenticated:
     except jwt.InvalidTokenError:
         raise _nobody() from None
     method = _METHODS.get(header["alg"])
-    if method is None:
+    if method is None or not _standard(unverified["payload"]):
         raise _nobody()
-    issuer = unverified["payload"].get("iss")
-    name = header.get("kid", "" if issuer is None else issuer)
+    name = header.get("kid", unverified["payload"].get("iss") or "")
     if not isinstance(name, str):
-        raise _refused("requestor name must be a string")
+        raise _refused("requestor name was not a string")
     requestor = config.requestors.get(name)
     if requestor is None or requestor.auth_method is not method:
         raise _refused(f"Unknown requestor: {name}")
     claims = _verified(token, header["alg"], requestor)
     _check_times(claims, config.max_request_age, now)
     return Authenticated(name, claims)
+
+
+def _standard(claims: JsonObject) -> bool:
+    """Whether the standard claims are of their types; null is none."""
+    strings = (claims.get(name) for name in _STRINGS)
+    times = (claims.get(name) for name in _TIMES)
+    return all(isinstance(claim, str | None) for claim in strings) and all(
+        isinstance(claim, int | None) and not isinstance(claim, bool) for claim in times
+    )
 
 
 def _verified(token: str, algorithm: str, requestor: Requestor) -> JsonObject:
@@ -106,28 +119,22 @@ def _verified(token: str, algorithm: str, requestor: Requestor) -> JsonObject:
 
 
 def _check_times(claims: JsonObject, age_max_s: int, now: float) -> None:
-    """Expired, not yet valid, from the future, too old: in this order, to the second."""
-    expires_at, starts_at, issued_at = (
-        _time(claims, name) for name in ("exp", "nbf", "iat")
-    )
-    if expires_at is not None and expires_at <= now:
-        raise _refused(f"token is expired by {_in_go(int(now) - expires_at)}")
-    if starts_at is not None and starts_at > now:
+    """Not yet valid, from the future, expired, too old: in this order, to the second."""
+    expires_at, issued_at, starts_at = (_time(claims, n) for n in ("exp", "iat", "nbf"))
+    if starts_at > now:
         raise _refused("token is not valid yet")
-    if issued_at is not None and issued_at > now:
+    if issued_at > now:
         raise _refused("token used before issued")
-    if issued_at is None or issued_at + age_max_s < now:
+    if expires_at and expires_at <= now:
+        raise _refused(f"token is expired by {_in_go(int(now) - expires_at)}")
+    if issued_at + age_max_s < now:
         raise Refused(ErrorKind.UNAUTHORIZED, "jwt too old")
 
 
-def _time(claims: JsonObject, name: str) -> float | None:
-    match claims.get(name):
-        case bool():
-            raise _refused(f"{name} is not a time")
-        case None | int() | float() as time:
-            return time
-        case _:
-            raise _refused(f"{name} is not a time")
+def _time(claims: JsonObject, name: str) -> int:
+    """A time; 0 is none."""
+    value = claims.get(name)
+    return value if isinstance(value, int) else 0
 
 
 def _key(requestor: Requestor) -> RSAPublicKey | bytes:
@@ -136,7 +143,7 @@ def _key(requestor: Requestor) -> RSAPublicKey | bytes:
     return rsa_public_key(requestor.key)
 
 
-def _in_go(seconds: float) -> str:
+def _in_go(seconds: int) -> str:
     """A duration as Go writes it: 1h2m3s, 2m3s or 3s."""
     hours, rest = divmod(int(timedelta(seconds=seconds).total_seconds()), 3600)
     minutes, left = divmod(rest, 60)

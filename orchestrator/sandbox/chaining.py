@@ -63,6 +63,7 @@ class Sandbox:
         reason = denial(self.config, requestor, request)
         if reason is not None:
             raise Refused(ErrorKind.UNAUTHORIZED, reason)
+        _check_next_url(request, ErrorKind.INVALID_REQUEST)
         self._check_unsigned(request)
         return self.begin(request, requestor)
 
@@ -231,6 +232,7 @@ class Sandbox:
         if reason is not None:
             message = f"next session not authorized: {reason}"
             raise Refused(ErrorKind.NEXT_SESSION, message)
+        _check_next_url(request, ErrorKind.NEXT_SESSION)
         refusal = start_refusal(self.config, request, self.clock())
         if refusal:
             raise Refused(ErrorKind.NEXT_SESSION, refusal)
@@ -260,6 +262,12 @@ class Sandbox:
                     f"{name} provided but no JWT private key is installed: either "
                     "install JWT or enable allow_unsigned_callbacks in configuration",
                 )
+
+
+def _check_next_url(request: SessionRequest, kind: ErrorKind) -> None:
+    """An empty URL leads nowhere; upstream says so and goes on (trap T14)."""
+    if request.next_session is not None and not request.next_session.url:
+        raise Refused(kind, "nextSession provided with empty URL")
 
 
 def _next_request(answer: Answer) -> SessionRequest | None:

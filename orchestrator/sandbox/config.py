@@ -110,6 +110,8 @@ class SandboxConfig(BaseModel):
                 raise ValueError("static_sessions: an issuing session cannot be static")
             if request.callback_url is None and request.next_session is None:
                 raise ValueError("static_sessions: callbackUrl or nextSession is needed")
+            if request.next_session is not None and not request.next_session.url:
+                raise ValueError("static_sessions: nextSession without a URL")
         return self
 
     def static_request(self, name: str) -> SessionRequest | None:

@@ -44,14 +44,27 @@ def text_response(text: str) -> web.Response:
 
 
 def token_in(request: web.Request, name: str) -> str:
-    """The token in a path; the check is as loose as upstream's."""
-    token = request.match_info[name]
-    if not _TOKEN.search(token):
+    """The token in a path; all that stands there counts."""
+    return request.match_info[name]
+
+
+@web.middleware
+async def tokens(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Look at the token in a path before there is a route; as loosely as upstream."""
+    name, token = "", ""
+    match request.path.split("/")[1:]:
+        case ["session", token, *rest] if token or rest:
+            name = "requestorToken"
+        case ["irma", "session", _] if request.method == "POST":
+            pass  # a static session, by its name
+        case ["irma", "session", token, *rest] if token or rest:
+            name = "clientToken"
+    if name and not _TOKEN.search(token):
         raise Refused(
             ErrorKind.INVALID_REQUEST,
             f"string did not pass input validation for {name}",
         )
-    return token
+    return await handler(request)
 
 
 async def session_at(request: web.Request) -> Session:

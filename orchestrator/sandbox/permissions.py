@@ -1,10 +1,10 @@
 """What a requestor may ask for (reference irma.md §3.3)."""
 
-import re
 from urllib.parse import urlsplit
 
 from orchestrator.sandbox.config import Requestor, SandboxConfig
 from schemas.irma import IssuanceRequest, SessionRequest, SessionType
+from schemas.irma.hosts import host_pattern
 
 _NOBODY = Requestor(key="")
 
@@ -63,14 +63,12 @@ def _disclosing(permissions: tuple[str, ...], request: SessionRequest) -> str | 
 def _host(config: SandboxConfig, own: Requestor, request: SessionRequest) -> str | None:
     default = urlsplit(config.url).netloc
     host = request.request.host or default
-    patterns = own.host_perms or (default,)
-    allowed = any(re.fullmatch(_host_pattern(pattern), host) for pattern in patterns)
+    compiled = (host_pattern(pattern) for pattern in own.host_perms)
+    if own.host_perms:
+        allowed = any(one is not None and one.match(host) for one in compiled)
+    else:
+        allowed = host == default
     return None if allowed else "requestor not allowed to use the requested host"
-
-
-def _host_pattern(pattern: str) -> str:
-    """`*` spans dots, but no slash."""
-    return "[^/]*".join(map(re.escape, pattern.split("*")))
 
 
 def _matches(identifier: str, permissions: tuple[str, ...]) -> bool:

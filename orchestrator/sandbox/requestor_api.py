@@ -34,6 +34,7 @@ def routes() -> list[web.RouteDef]:
         web.get(f"{session}/result-jwt", result_jwt, allow_head=False),
         web.get(f"{session}/getproof", proof, allow_head=False),
         web.delete(session, delete),
+        web.delete(f"{session}/", delete),
         web.get("/publickey", public_key, allow_head=False),
         web.get("/health", health, allow_head=False),
     ]
@@ -75,9 +76,7 @@ async def status(request: web.Request) -> web.Response:
 
 
 async def status_events(request: web.Request) -> web.StreamResponse:
-    """The same, each time it changes; a token of no session is not looked up (§1.1)."""
-    if not request.app[SANDBOX].config.sse:
-        raise Refused(ErrorKind.SSE_DISABLED)
+    """The same, each time it changes; no session is told of in its own way (§1.1)."""
     token = token_in(request, "requestorToken")
     try:
         session = await request.app[SANDBOX].by_requestor(token)

@@ -22,7 +22,14 @@ from orchestrator.sandbox import (
 )
 from orchestrator.sandbox.chaining import Sandbox
 from orchestrator.sandbox.config import SandboxConfig
-from orchestrator.sandbox.http import BODY_BYTES_MAX, RUNNING, SANDBOX, cut, errors
+from orchestrator.sandbox.http import (
+    BODY_BYTES_MAX,
+    RUNNING,
+    SANDBOX,
+    cut,
+    errors,
+    tokens,
+)
 from orchestrator.sandbox.outbound import Outbound
 from orchestrator.sandbox.retries import GIVEN
 
@@ -41,6 +48,7 @@ def create_app(
             control_api.reset_after_processing,
             cut(config.handler_cut_s),
             errors,
+            tokens,
         ],
         client_max_size=BODY_BYTES_MAX,
     )

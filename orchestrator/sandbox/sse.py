@@ -78,7 +78,10 @@ async def stream(
     if not request.app[SANDBOX].config.sse:
         raise Refused(ErrorKind.SSE_DISABLED)
     if session.status.final:
-        raise Refused(ErrorKind.UNEXPECTED_REQUEST)
+        raise Refused(
+            ErrorKind.UNEXPECTED_REQUEST,
+            "Can't subscribe to server sent events of finished session",
+        )
     response = web.StreamResponse(headers=_HEADERS)
     with request.app[EVENTS].subscribed(session.client_token) as queue:
         await response.prepare(request)

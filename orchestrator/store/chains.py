@@ -68,9 +68,19 @@ _FORGET_KEY: Final = (
     )
     .values(idempotency=None)
 )
+#: A session may outlive its chain: what it comes to has to be told and stored first.
+_TO_LOOK_AT: Final = (
+    select(steps.c.step)
+    .where(steps.c.chain_id == chains.c.id, steps.c.check_at.is_not(None))
+    .exists()
+)
 _PURGEABLE: Final = (
     select(chains.c.id)
-    .where(chains.c.ended_at < bindparam("before"), chains.c.purged_at.is_(None))
+    .where(
+        chains.c.ended_at < bindparam("before"),
+        chains.c.purged_at.is_(None),
+        ~_TO_LOOK_AT,
+    )
     .order_by(chains.c.ended_at)
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
@@ -129,7 +139,10 @@ def add_chain(connection: Connection, chain: Chain) -> Chain | None:
 
 
 def purge(connection: Connection, before: datetime, now: datetime, limit: int) -> int:
-    """Delete the secrets of chains that have ended before; what happened stays."""
+    """Delete the secrets of chains that have ended before; what happened stays.
+
+    Not before all of their sessions have ended too.
+    """
     found = connection.execute(_PURGEABLE, {"before": before, "limit": limit})
     ids = list(found.scalars())
     if ids:

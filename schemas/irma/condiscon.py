@@ -105,5 +105,3 @@ def check_id(identifier: str, field: str) -> None:
             f"Expected attribute request to consist of 4 or 3 parts, {len(parts)} found",
             verbatim=True,
         )
-    if not all(parts):
-        raise InvalidSessionRequest(field, "a part of the identifier is empty")

@@ -18,7 +18,6 @@ from schemas.irma.documents import (
     built,
     field_of,
     fold,
-    type_name,
 )
 from schemas.irma.states import CONTEXTS, SessionType
 
@@ -36,8 +35,8 @@ def _conjunctions(data: object) -> object:
     match data:
         case None:
             return []
-        case list() if all(isinstance(identifier, str) for identifier in data):
-            return [[{"type": identifier}] for identifier in data]
+        case list() if all(isinstance(identifier, str | None) for identifier in data):
+            return [[{"type": identifier or ""}] for identifier in data]
         case dict():
             return [[{"type": id_, "value": value}] for id_, value in data.items()]
         case _:
@@ -93,11 +92,7 @@ def modern_request(fields: JsonObject) -> JsonObject:
 
 def _kind(fields: JsonObject) -> SessionType:
     word = field_of(fields, "type")
-    if word is None:
-        raise InvalidSessionRequest("type", "missing, and there is no @context either")
-    if not isinstance(word, str):
-        raise InvalidSessionRequest("type", f"expected a string, found {type_name(word)}")
-    if word not in CONTEXTS:
+    if not isinstance(word, str) or word not in CONTEXTS:
         raise InvalidSessionRequest("type", "not disclosing, signing or issuing")
     return SessionType(word)
 

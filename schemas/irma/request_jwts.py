@@ -14,7 +14,6 @@ from schemas.irma.documents import (
     path,
     type_name,
 )
-from schemas.irma.legacy import is_legacy
 from schemas.irma.requests import SessionRequest, extended_request
 from schemas.irma.states import CONTEXTS, SessionType
 
@@ -93,21 +92,24 @@ def _check_kind(extended: JsonObject, kind: SessionType) -> None:
         raise InvalidSessionRequest(
             f"{place.claim}.request", f"expected an object, found {type_name(inner)}"
         )
-    if is_legacy(inner):
+    context = field_of(inner, "@context")
+    if context in (None, ""):
         if field_of(inner, "type") != kind:
             raise InvalidSessionRequest(
-                f"{place.claim}.request.type", f"not a {kind} session request"
+                f"{place.claim}.request.type",
+                f"not a {kind} session request",
+                verbatim=True,
             )
-    elif field_of(inner, "@context") != CONTEXTS[kind]:
+    elif context != CONTEXTS[kind]:
         raise _refused(f"{place.claim}.request.@context", f"Not {place.plain}")
 
 
 def _in_claim(fault: InvalidSessionRequest, claim: str) -> InvalidSessionRequest:
     """The refusal as it is for a request inside a claim."""
     field = path(claim, fault.field)
-    if fault.verbatim and not fault.field.startswith("nextSession"):
+    if fault.verbatim:
         return _refused(field, fault.reason)
-    return InvalidSessionRequest(field, fault.reason, verbatim=fault.verbatim)
+    return InvalidSessionRequest(field, fault.reason)
 
 
 def _refused(field: str, reason: str) -> InvalidSessionRequest:

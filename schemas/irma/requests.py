@@ -1,6 +1,7 @@
 """What a requestor asks an IRMA server to do: session requests (reference irma.md §2)."""
 
 import re
+from contextlib import suppress
 from typing import Annotated, Final, Self, TypeAlias
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -58,7 +59,15 @@ def _null_texts(data: object) -> object:
     return {key: "" if value is None else value for key, value in data.items()}
 
 
+def _null_ids(data: object) -> object:
+    """And a null in a list of ids as the empty one."""
+    if not isinstance(data, list):
+        return data
+    return ["" if value is None else value for value in data]
+
+
 Texts: TypeAlias = Annotated[dict[str, str], BeforeValidator(_null_texts)]
+Ids: TypeAlias = Annotated[list[str], BeforeValidator(_null_ids)]
 
 
 class RevocationSettings(Document):
@@ -84,7 +93,7 @@ class _PlainRequest(Document):
     context: str = Field(alias="@context")
     disclose: ConDisCon = Field(default_factory=list)
     labels: dict[str, Texts | None] | None = None
-    skip_expiry_check: list[str] | None = Field(default=None, alias="skipExpiryCheck")
+    skip_expiry_check: Ids | None = Field(default=None, alias="skipExpiryCheck")
     revocation: dict[str, RevocationSettings | None] | None = None
     client_return_url: str | None = Field(default=None, alias="clientReturnUrl")
     augment_return_url: bool | None = Field(default=None, alias="augmentReturnUrl")
@@ -103,9 +112,10 @@ class _PlainRequest(Document):
         """A list of credential ids is short for the same ids without settings."""
         if not isinstance(data, list):
             return data
-        if not all(isinstance(id_, str) for id_ in data):
+        ids = ["" if id_ is None else id_ for id_ in data]
+        if not all(isinstance(id_, str) for id_ in ids):
             raise PydanticCustomError("revocation", "a credential id is not a string")
-        return {id_: {} for id_ in data}
+        return {id_: {} for id_ in ids}
 
 
 class DisclosureRequest(_PlainRequest):
@@ -150,7 +160,10 @@ class IssuanceRequest(_PlainRequest):
 
 
 class NextSession(Document):
-    """Where the request of the next session comes from (reference irma.md §7)."""
+    """Where the request of the next session comes from (reference irma.md §7).
+
+    That an empty URL leads nowhere is said after who asks is known to be permitted.
+    """
 
     url: str = ""
 
@@ -193,14 +206,6 @@ class SessionRequest(Document):
     @classmethod
     def _empty_is_none(cls, url: str | None) -> str | None:
         return url or None
-
-    @model_validator(mode="after")
-    def _next_session_has_url(self) -> Self:
-        if self.next_session is not None and not self.next_session.url:
-            raise InvalidSessionRequest(
-                "nextSession.url", "nextSession provided with empty URL", verbatim=True
-            )
-        return self
 
     @property
     def type(self) -> SessionType:
@@ -250,11 +255,25 @@ def session_request_from(obj: object) -> SessionRequest:
     if _has_context(fields):
         return SessionRequest(request=_plain(fields))
     inner = field_of(fields, "request")
-    if isinstance(inner, dict) and (_has_context(inner) or is_legacy(inner)):
+    if isinstance(inner, dict) and _has_context(inner):
         return extended_request(fields)
-    if is_legacy(fields):
+    request = _legacy_request(fields)
+    if request is None:
+        raise _refused("Failed to JSON unmarshal request bytes")
+    return request
+
+
+def _legacy_request(fields: JsonObject) -> SessionRequest | None:
+    """The request in a legacy form, tried as extended and then as plain.
+
+    Without a context no server can tell what a document was meant to be, so it does not
+    say what is wrong with it.
+    """
+    with suppress(InvalidSessionRequest):
+        return extended_request(fields)
+    with suppress(InvalidSessionRequest):
         return SessionRequest(request=_plain(modern_request(fields)))
-    raise _refused("Failed to JSON unmarshal request bytes")
+    return None
 
 
 def extended_request(fields: JsonObject) -> SessionRequest:
@@ -292,8 +311,6 @@ def _check_credential_id(identifier: str, field: str) -> None:
             f"Expected credential ID to consist of 3 parts, {len(parts)} found",
             verbatim=True,
         )
-    if not all(parts):
-        raise InvalidSessionRequest(field, "a part of the identifier is empty")
 
 
 def _refused(reason: str) -> InvalidSessionRequest:

@@ -31,23 +31,24 @@ _CLAIM: Final = "revrequest"
 
 
 class RevocationRequest(Document):
-    """Revokes what was issued under a key, or only what was issued at one time."""
+    """Revokes what was issued under a key, or only what was issued at one time.
 
-    context: str = Field(alias="@context")
-    type: str
-    revocation_key: str = Field(alias="revocationKey")
+    What it names may be anything, or nothing: whether that can be revoked, only the
+    IRMA server knows.
+    """
+
+    context: str = Field(default="", alias="@context")
+    type: str = ""
+    revocation_key: str = Field(default="", alias="revocationKey")
     #: When the one credential was issued; unix nanoseconds.
     issued: Int | None = None
 
     @model_validator(mode="after")
-    def _of_a_credential(self) -> Self:
+    def _in_context(self) -> Self:
         if self.context != _CONTEXT:
             raise InvalidRevocationRequest(
                 "@context", "not a revocation request", verbatim=True
             )
-        parts = self.type.split(".")
-        if len(parts) != 3 or not all(parts):  # noqa: PLR2004 - scheme, issuer, credential
-            raise InvalidRevocationRequest("type", "not the id of a credential type")
         return self
 
 
@@ -59,7 +60,8 @@ def parse_revocation_request(body: bytes | str) -> RevocationRequest:
 def revocation_request_from(obj: object) -> RevocationRequest:
     """The revocation request in decoded JSON."""
     value = cleaned(obj, InvalidRevocationRequest)
-    return built(RevocationRequest, value, InvalidRevocationRequest)
+    fields = as_object(value, InvalidRevocationRequest)
+    return built(RevocationRequest, fields, InvalidRevocationRequest)
 
 
 def revocation_from_claims(claims: JsonObject) -> RevocationRequest:
@@ -82,4 +84,5 @@ def revocation_from_claims(claims: JsonObject) -> RevocationRequest:
     except InvalidRevocationRequest as fault:
         field, reason, verbatim = path(_CLAIM, fault.field), fault.reason, fault.verbatim
     # Raised out here, so that no cause drags the request along.
-    raise InvalidRevocationRequest(field, reason, verbatim=verbatim)
+    said = "Invalid JWT body" if verbatim else reason
+    raise InvalidRevocationRequest(field, said, verbatim=verbatim)

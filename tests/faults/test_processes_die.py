@@ -122,7 +122,7 @@ async def _while_the_endpoint_answers(
 async def _frozen_at_the_offer(lab: Lab, asked: _Asked) -> None:
     """The gateway is frozen while the row of the next session is offered to it.
 
-    Not before it has nothing to write: SQLite's lock would be frozen along with it.
+    Not before it has nothing to write: its locks would be frozen along with it.
     """
     chain_id = asked.started.id
     await lab.row(chain_id, 1, StepState.COMPLETED)

@@ -37,11 +37,12 @@ from tests.support.samples import (
     requestors,
 )
 from workers.callback import CallbackWorker
+from workers.cancelling import Canceller
 from workers.clock import ClockWorker
 from workers.history import HistoryWorker
 from workers.intake import IntakeDesk
 from workers.looking import Looker
-from workers.notifying import Notifier
+from workers.notifying import Notifier, NotifyingDesk
 from workers.session import SessionWorker
 from workers.starting import Starter
 
@@ -191,9 +192,17 @@ class Parts:
                 rulings=self.rulings,
                 rows=self.rows,
                 notifier=self.notifier,
+                canceller=self.canceller,
                 clock=self.clock,
             ),
             starter=self.starter(),
+            canceller=self.canceller,
+            notifying=NotifyingDesk(
+                store=self.store,
+                publisher=self.publisher,
+                notifier=self.notifier,
+                clock=self.clock,
+            ),
             clock=self.clock,
             augment_client_return_url=False,
         )
@@ -212,6 +221,18 @@ class Parts:
             clock=self.clock,
             random=lambda: 0.5,
             pause=pauses,
+        )
+
+    @property
+    def canceller(self) -> Canceller:
+        """Cancels sessions that were given up."""
+        return Canceller(
+            store=self.store,
+            rows=self.rows,
+            make=self.make,
+            backend=self.backend,
+            clock=self.clock,
+            session_lifetime=LIFETIME,
         )
 
     @property

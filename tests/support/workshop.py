@@ -17,7 +17,14 @@ from schemas.irma import (
     SessionResult,
     session_request_from,
 )
-from schemas.messages import CallbackSecrets, CallbackWork, End, ReplyAddress, Work
+from schemas.messages import (
+    CallbackSecrets,
+    CallbackWork,
+    End,
+    ReplyAddress,
+    SessionWork,
+    Work,
+)
 from tests.support.asgi import Answer, call
 from tests.support.fakes import (
     token_of,
@@ -95,6 +102,13 @@ class Workshop(Parts):
             validity_s=77,
             reply=None if waited_s is None else reply,
         )
+
+    async def work_off(self, kind: type[SessionWork]) -> None:
+        """Session workers handle what was published for them of one kind, once."""
+        found = [work for work in self.publisher.work if isinstance(work, kind)]
+        for one in {work.model_dump_json(): work for work in found}.values():
+            await self.session_worker()(delivery(one))
+        await self.settled()
 
     async def report(
         self,

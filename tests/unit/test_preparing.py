@@ -169,6 +169,14 @@ def test_only_web_addresses_are_gone_on_to(url: str | None, *, fit: bool) -> Non
     assert web_url(url) == (url if fit else None)
 
 
+@pytest.mark.trap("T14")
+def test_an_empty_url_leads_nowhere() -> None:
+    """In the IRMA server's words; without a `nextSession` nothing is missing."""
+    request = session_request_from(disclosure() | {"nextSession": {}})
+    assert unfit(request) == "nextSession provided with empty URL"
+    assert unfit(session_request_from(disclosure())) is None
+
+
 @pytest.mark.parametrize("chars,fits", [(30_000, True), (30_001, False)])
 def test_a_url_has_to_fit_into_ours(chars: int, *, fits: bool) -> None:
     """What does not is named by its field, without its value."""

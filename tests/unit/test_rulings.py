@@ -37,6 +37,16 @@ async def test_by_message_gives_the_events_to_its_caller(workshop: Workshop) -> 
     assert await workshop.waiting() == []
 
 
+async def test_by_message_leaves_work_that_comes_only_once(workshop: Workshop) -> None:
+    """Its row outlives the worker that has the message in hand."""
+    begun = await workshop.begin()
+    workshop.publisher.down = True
+    start = start_message(begun.slot, "acme")
+    await workshop.rulings.by_message(begun.slot, detached, lambda _, __: [start])
+    await workshop.settled()
+    assert await workshop.waiting() == [start.id]
+
+
 async def test_by_outbox_publishes_events_and_work(workshop: Workshop) -> None:
     """What no message drives goes out by itself, event first, and leaves no row."""
     begun = await workshop.begin()

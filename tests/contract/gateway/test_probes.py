@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from tests.contract.gateway.installations import Installation
-from tests.contract.probing import PROBES, Addresses, Prober, for_irma_server
+from tests.contract.probing import MORE, PROBES, Addresses, Prober, for_irma_server
 from tests.contract.request_jwts import Json, Keys
 
 pytestmark = [pytest.mark.contract, pytest.mark.broker]
@@ -58,6 +58,22 @@ async def test_recorded_probe(
     name: str, configuration: str, installation: Installation, keys: Keys
 ) -> None:
     """Every step is answered as the real server did, or as we said we would."""
+    await play(PROBES[name], installation, keys)
+
+
+@pytest.mark.parametrize(
+    "configuration,name",
+    [pytest.param(MORE[name]["config"], name, id=name) for name in sorted(MORE)],
+)
+async def test_further_probe(
+    name: str, configuration: str, installation: Installation, keys: Keys
+) -> None:
+    """Every step is answered as the server's source says."""
+    await play(MORE[name], installation, keys)
+
+
+async def play(probe: Json, installation: Installation, keys: Keys) -> None:
+    """Play a probe: its steps for the IRMA server there, all others at our gateway."""
     addresses = Addresses(installation.irma_server_url)
 
     def server_for(step: Json) -> str:
@@ -69,7 +85,7 @@ async def test_recorded_probe(
 
     async with aiohttp.ClientSession() as http:
         prober = Prober(http, server_for, addresses=addresses, keys=keys)
-        await prober.play(PROBES[name])
+        await prober.play(probe)
 
 
 def test_every_named_probe_is_recorded() -> None:

@@ -99,6 +99,19 @@ async def test_secrets_go_when_their_time_is_over(store: Store) -> None:
     assert await store.step(running.slot) == running
 
 
+async def test_secrets_stay_while_a_session_has_not_ended(store: Store) -> None:
+    """It may outlive its chain, and what it comes to has to be told first."""
+    await store.begin_chain(ended("C1", DAY), a_step("C1", check_at=NOW), [])
+    await store.begin_chain(ended("C2", DAY), a_step("C2"), [])
+
+    assert await store.purge(NOW, limit=9) == 1
+
+    waits, gone = [await store.chain(chain_id) for chain_id in ("C1", "C2")]
+    assert waits is not None
+    assert gone is not None
+    assert (waits.purged_at, gone.purged_at) == (None, NOW)
+
+
 async def test_a_purge_takes_the_oldest_first_and_no_more_than_it_may(
     store: Store,
 ) -> None:

@@ -101,7 +101,7 @@ def test_a_possession_is_required_without_a_value() -> None:
 
 
 def test_what_nobody_asked_for_is_required_again_too() -> None:
-    """The EXTRA list, whose attributes are put side by side by credential."""
+    """The EXTRA list, a disjunction for each credential type in it (irma.md §2.3)."""
     extra: JsonValue = [
         attribute(STUDENT, "456", "EXTRA"),
         attribute(NAME, "Johan", "EXTRA"),
@@ -109,13 +109,21 @@ def test_what_nobody_asked_for_is_required_again_too() -> None:
     ]
     assert tail([[], extra]) == [
         [[]],
-        [
-            [
-                {"type": STUDENT, "value": "456"},
-                {"type": LEVEL, "value": "42"},
-                {"type": NAME, "value": "Johan"},
-            ]
-        ],
+        [[{"type": STUDENT, "value": "456"}, {"type": LEVEL, "value": "42"}]],
+        [[{"type": NAME, "value": "Johan"}]],
+    ]
+
+
+def test_a_conjunction_holds_one_credential_type() -> None:
+    """An IRMA server refuses two that are no singletons; a later step has no EXTRA."""
+    disclosed: JsonValue = [
+        [attribute(STUDENT, "456"), attribute(NAME, "Johan"), attribute(CARD, "present")],
+        [attribute(PREFIX, None, "NULL")],
+    ]
+    assert tail(disclosed) == [
+        [[{"type": STUDENT, "value": "456"}, CARD]],
+        [[{"type": NAME, "value": "Johan"}]],
+        [[PREFIX]],
     ]
 
 

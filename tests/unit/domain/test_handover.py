@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from orchestrator.domain.chain import Chain, ChainState, Step, StepState
+from orchestrator.domain.chain import Chain, ChainState, Step, StepState, View
 from orchestrator.domain.handover import (
     Detach,
     Due,
@@ -27,7 +27,9 @@ from orchestrator.domain.ruling import CHECK_FORWARDED, CHECK_LIVE, START_LEASE,
 from tests.unit.domain.samples import (
     CHAIN,
     CLOSED,
+    COMPLETED,
     DETACHED,
+    FIRST,
     FORWARDED,
     LIVE,
     MINUTE,
@@ -50,6 +52,19 @@ def all_but(*rows: Step) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         "row", [None, *others], ids=lambda row: row.state if row else "none"
     )
+
+
+def asked(
+    row: Step | None,
+    *,
+    chain: Chain = CHAIN,
+    claimed_by: str | None = "t1",
+    by: str = "t1",
+) -> Ruling[Forward]:
+    """The gateway of a session of the first step wants to hand this row over."""
+    first = replace(COMPLETED, slot=FIRST, token_hash=claimed_by)
+    view = View(chain=chain, step=first, following=row, now=NOW)
+    return forward(view, FIRST, token_hash=by)
 
 
 def lived(
@@ -77,29 +92,40 @@ def test_an_offer_is_forwarded_before_its_deadline() -> None:
         forwarded_at=NOW,
         check_at=NOW + CHECK_FORWARDED,
     )
-    assert forward(a_view(OFFERED), SECOND_SLOT) == Ruling(
-        outcome=Forward.FORWARDED, steps=(forwarded,)
-    )
+    assert asked(OFFERED) == Ruling(outcome=Forward.FORWARDED, steps=(forwarded,))
 
 
 def test_what_was_forwarded_is_forwarded_again() -> None:
     """A repeated POST gets the same answer; the session may begin only now (H1, H2)."""
-    assert forward(a_view(FORWARDED), SECOND_SLOT) == Ruling(
+    assert asked(FORWARDED) == Ruling(
         outcome=Forward.FORWARDED, steps=(replace(FORWARDED, forwarded_at=NOW),)
     )
+
+
+@pytest.mark.parametrize("row", [OFFERED, FORWARDED])
+@pytest.mark.parametrize("claimed_by", ["t2", None])
+def test_an_offer_is_one_sessions_only(row: Step, claimed_by: str | None) -> None:
+    """Of two sessions of a step the one that claimed it: else both would go on (G2)."""
+    assert asked(row, claimed_by=claimed_by) == Ruling(outcome=Forward.ANOTHERS)
+
+
+def test_a_step_that_never_was_is_handed_nothing() -> None:
+    """Without its row nobody knows whose offer it is."""
+    view = View(chain=CHAIN, step=None, following=OFFERED, now=NOW)
+    assert forward(view, FIRST, token_hash="t1") == Ruling(outcome=Forward.NOT_FORWARDED)
 
 
 @pytest.mark.parametrize("deadline", [None, NOW, NOW - SECOND])
 def test_a_late_gateway_forwards_nothing(deadline: datetime | None) -> None:
     """A gateway that was frozen answers 204: the row may have been detached."""
     late = replace(OFFERED, deadline=deadline)
-    assert forward(a_view(late), SECOND_SLOT) == Ruling(outcome=Forward.NOT_FORWARDED)
+    assert asked(late) == Ruling(outcome=Forward.NOT_FORWARDED)
 
 
 @all_but(OFFERED, FORWARDED)
 def test_nothing_else_is_forwarded(row: Step | None) -> None:
     """Whoever came first has decided."""
-    assert forward(a_view(row), SECOND_SLOT) == Ruling(outcome=Forward.NOT_FORWARDED)
+    assert asked(row) == Ruling(outcome=Forward.NOT_FORWARDED)
 
 
 def test_an_offer_nobody_waits_for_is_detached() -> None:
@@ -315,9 +341,8 @@ def test_nothing_moves_in_a_closed_chain(chain: Chain) -> None:
     starting = a_view(STARTING, chain=chain)
     detached = a_view(DETACHED, chain=chain)
     offered = a_view(OFFERED, chain=chain)
-    forwarded = a_view(FORWARDED, chain=chain)
-    assert forward(offered, slot) == Ruling(outcome=Forward.NOT_FORWARDED)
-    assert forward(forwarded, slot) == Ruling(outcome=Forward.NOT_FORWARDED)
+    for row in (OFFERED, FORWARDED):
+        assert asked(row, chain=chain) == Ruling(outcome=Forward.NOT_FORWARDED)
     assert detach(offered, slot) == Ruling(outcome=Detach.NOT_DETACHED)
     assert due_start(detached, slot, wall_time=DAY) == Ruling(outcome=Due.NOTHING)
     assert lease_start(detached, slot, owner="w1") == Ruling(outcome=Lease.NOT_MINE)

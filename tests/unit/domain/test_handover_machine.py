@@ -145,6 +145,11 @@ class HandOver(RuleBasedStateMachine):
         else:
             self.world.go_live(task, fate=fate)
 
+    @rule(pick=PICK)
+    def a_requestor_asks(self, pick: int) -> None:
+        """It polls a session's result, which may be news to us."""
+        self.world.tell(chosen(list(self.world.ledger.rows.values()), pick))
+
     @rule(
         seconds=st.sampled_from(SECONDS),
         frozen=st.booleans(),
@@ -242,6 +247,17 @@ def test_the_machine_finds_what_a_missing_rule_breaks(
         (runs.a_handler_outlives_its_session, faults.timeouts_count_at_once, "G2"),
         (runs.a_handler_asks_a_second_time, faults.only_the_first_post_counts, "G2"),
         (runs.a_handler_asks_a_second_time, faults.repeats_are_not_noted, "G2"),
+        (
+            runs.an_announced_session_is_never_stored,
+            faults.what_is_announced_counts,
+            "H1",
+        ),
+        (
+            runs.a_session_that_was_given_up_proves_too,
+            faults.whoever_asks_may_forward,
+            "G2",
+        ),
+        (runs.another_session_is_proved, faults.who_is_given_up_is_forgotten, "G2"),
         (runs.the_step_before_is_purged, faults.unknown_is_lost, "G2"),
         (
             runs.an_orphan_times_out_while_nobody_can_look,

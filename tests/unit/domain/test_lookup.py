@@ -18,6 +18,7 @@ from orchestrator.domain.lookup import (
     forgotten,
     found_live,
     found_lost,
+    found_pointer,
     judge_forwarded,
     lives_until,
     look_again,
@@ -29,6 +30,7 @@ from orchestrator.domain.lookup import (
 from orchestrator.domain.ruling import CHECK_AFTER_CALLBACK, CHECK_LIVE, Ruling
 from schemas.messages import (
     CallbackWork,
+    CancelWork,
     End,
     EndWork,
     IntakeWork,
@@ -230,6 +232,12 @@ def test_a_start_holds_no_token() -> None:
     assert not tells_of(start, SECOND_SLOT)
 
 
+def test_a_cancellation_holds_a_token_that_is_not_the_rows() -> None:
+    """It tells of a session that was given up, not of the one that is looked for."""
+    cancel = CancelWork(**HERE, **SECRET, until=NOW)
+    assert not tells_of(cancel, SECOND_SLOT)
+
+
 # ------------------------------------------------------------------------- what follows
 
 
@@ -264,6 +272,34 @@ def test_a_found_session_may_come_with_its_package() -> None:
         sealed_package="package",
     )
     assert ruling.steps[0].sealed_package == "package"
+
+
+def pointed(row: Step | None, *, chain: Chain = CHAIN, of: str = "token") -> Ruling[bool]:
+    """The pointer of a session was looked up."""
+    view = a_view(row, chain=chain)
+    return found_pointer(view, SECOND_SLOT, token_hash=of, sealed_package="found")
+
+
+UNPOINTED: Final = replace(LIVE, sealed_package=None)
+
+
+def test_a_pointer_may_be_found_later() -> None:
+    """Nothing else of the row changes."""
+    known = replace(UNPOINTED, sealed_package="found")
+    assert pointed(UNPOINTED) == Ruling(outcome=True, steps=(known,))
+
+
+@pytest.mark.parametrize("row", [None, *ROWS])
+def test_no_other_row_is_given_a_pointer(row: Step | None) -> None:
+    """It has one, or is no live session."""
+    assert pointed(row) == Ruling(outcome=False)
+
+
+def test_a_pointer_of_another_session_is_not_the_rows() -> None:
+    """An orphan of the step was proved meanwhile, or the chain was closed (H9)."""
+    assert pointed(UNPOINTED, of="other") == Ruling(outcome=False)
+    for chain in CLOSED:
+        assert pointed(UNPOINTED, chain=chain) == Ruling(outcome=False)
 
 
 def test_a_lost_session_is_started_on_its_own() -> None:

@@ -62,7 +62,9 @@ attribute_lists = st.lists(joined(4) | wild(4), max_size=3).map(tuple)
 credential_lists = st.lists(joined(3) | wild(3), max_size=3).map(tuple)
 host_texts = st.text("ab.:8*/", max_size=8)
 hosts = st.sampled_from([DEFAULT_HOST, "a.b", "ab", ""]) | host_texts
-host_lists = st.lists(st.just("*") | hosts.filter(bool), max_size=3).map(tuple)
+host_terms = st.sampled_from([*"ab.:8*?/", "[ab]", "[^a]", "[.-:]", "\\*"])
+host_patterns = st.lists(host_terms, min_size=1, max_size=6).map("".join)
+host_lists = st.lists(st.just(DEFAULT_HOST) | host_patterns, max_size=3).map(tuple)
 
 
 @st.composite
@@ -121,15 +123,45 @@ def permits_attribute(entries: Lists, wanted: str) -> bool:
     return permits(entries, wanted) or of_credential in entries
 
 
+CLASSES: Final = {"[ab]": "ab", "[.-:]": "./0123456789:", "\\*": "*"}
+
+
+def fits(term: str, character: str) -> bool:
+    """Whether one term means a character."""
+    if term == "?":
+        return character != "/"
+    if term == "[^a]":
+        return character != "a"
+    return character in CLASSES.get(term, term)
+
+
 def glob(pattern: str, text: str) -> bool:
-    """Whether a pattern fits, a star standing for all but slashes, tried out."""
-    if not pattern:
-        return not text
-    if pattern[0] != "*":
-        return text[:1] == pattern[0] and glob(pattern[1:], text[1:])
-    if glob(pattern[1:], text):
-        return True
-    return bool(text) and text[0] != "/" and glob(pattern, text[1:])
+    """Whether a pattern fits: what stands between stars, wherever it fits first."""
+    chunks: list[list[str]] = [[]]
+    while pattern:
+        term = next((one for one in ("[^a]", *CLASSES) if pattern.startswith(one)), "")
+        term = term or pattern[0]
+        pattern = pattern[len(term) :]
+        if term == "*":
+            chunks.append([])
+        else:
+            chunks[-1].append(term)
+    at = 0
+    for number, chunk in enumerate(chunks):
+        rest = text[at:]
+        reach = len(rest.split("/")[0]) if number else 0
+        ends = number == len(chunks) - 1
+        if not chunk and number and not ends:
+            continue
+        for skipped in range(reach + 1):
+            met = rest[skipped : skipped + len(chunk)]
+            whole = len(met) == len(chunk) and all(map(fits, chunk, met))
+            if whole and not (ends and skipped + len(chunk) < len(rest)):
+                at += skipped + len(chunk)
+                break
+        else:
+            return False
+    return True
 
 
 def model(requestor: Requestor, everyone: Permissions, wanted: Json) -> str | None:
@@ -216,6 +248,8 @@ def test_revocations_are_judged_as_by_the_model(
 @example("a.b", ("*",))
 @example("a/b", ("*",))
 @example("aXb", ("a.b",))
+@example("a/b", ("*[^a]*b",))
+@example("a*", ("a\\*",))
 @pytest.mark.trap("T18")
 def test_hosts_are_judged_as_by_the_model(host: str, patterns: Lists) -> None:
     """Any host, the default one included, and any patterns."""

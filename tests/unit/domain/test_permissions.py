@@ -328,6 +328,35 @@ def test_entries_that_never_match_are_refused(entry: str) -> None:
         Permissions(sign_perms=(entry,))
 
 
+@pytest.mark.parametrize("pattern", ["[", "a[b", "[]", "[^]", "[a-]", "[-a]", "a\\"])
+def test_malformed_host_patterns_are_refused(pattern: str) -> None:
+    """A pattern that Go would not read stops the process, with its requestor's name."""
+    with pytest.raises(NotConfigured, match="requestor 'x': host_perms"):
+        Requestor(name="x", key="x", host_perms=("*", pattern))
+
+
+@pytest.mark.parametrize(
+    "permissions,credential,permitted",
+    [
+        (("*",), "", True),
+        (("irma-demo.*",), "irma-demo", True),
+        (("irma-demo.*",), "", False),
+        (("irma-demo.RU.*",), "irma-demo.RU.studentCard", True),
+        (("irma-demo.RU.*",), "irma-demo.RU.studentCard.level", False),
+        (("irma-demo.*",), "irma-demo.RU.studentCard.level", True),
+        ((STUDENT,), f"{STUDENT}.level", False),
+    ],
+)
+def test_what_is_to_be_revoked_may_be_no_credential(
+    permissions: tuple[str, ...], credential: str, *, permitted: bool
+) -> None:
+    """Its issuer is all but the last part, its scheme the first."""
+    refusal = can_revoke(
+        NONE, credential, permissions=Permissions(revoke_perms=permissions)
+    )
+    assert refusal == (None if permitted else Refusal(credential))
+
+
 @pytest.mark.parametrize("entry", ["a.b.c.*", "a.b", "a.b.c.d"])
 def test_issue_entries_name_credentials(entry: str) -> None:
     """A list for issuing names credentials, never attributes."""

@@ -435,6 +435,26 @@ def test_a_forgotten_session_that_has_given_its_result_is_done(chain: Chain) -> 
     assert told(ruling) == ["session.finished"]
 
 
+def test_a_forgotten_session_the_chain_has_failed_on_is_cancelled() -> None:
+    """The app was refused too: nothing of it was VALID in the end (irma.md §7.7)."""
+    failed = replace(CHAIN, state=ChainState.FAILED, ended_at=NOW)
+    view = a_view(COMPLETED, ENDED, chain=failed)
+    ruling = settle_missing(view, SECOND_SLOT, session_lifetime=LIFETIME)
+    (row,) = ruling.steps
+    assert (ruling.outcome, ruling.chain) == (Missing.CANCELLED, None)
+    assert (row.state, row.final_status) == (StepState.CANCELLED, "CANCELLED")
+    assert row.check_at is None
+    assert told(ruling) == ["session.cancelled"]
+
+
+@pytest.mark.parametrize("report", [VALID, *BAD], ids=lambda report: report.status)
+def test_nothing_is_stored_in_a_chain_whose_secrets_were_deleted(report: Report) -> None:
+    """What comes so late is not told to anybody either."""
+    purged = replace(CHAIN, state=ChainState.FAILED, ended_at=NOW - MINUTE, purged_at=NOW)
+    late = replace(report, stored=True)
+    assert settled(COMPLETED, late, chain=purged, after=LATE) == NO_EFFECT
+
+
 def test_a_forgotten_session_waits_for_the_result_that_is_on_its_way() -> None:
     """The answer brings it to the row; it is looked for less and less often."""
     row = replace(COMPLETED, sealed_result=None, completed_at=NOW - 2 * MINUTE)

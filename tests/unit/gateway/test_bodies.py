@@ -8,9 +8,15 @@ import pytest
 from fastapi import Request
 from starlette.types import Message
 
-from orchestrator.gateway.bodies import BODY_BYTES_MAX, DRAINED_BYTES_MAX, read_body
+from orchestrator.gateway.authentication import Authenticator
+from orchestrator.gateway.bodies import (
+    BODY_BYTES_MAX,
+    DRAINED_BYTES_MAX,
+    admitted_body,
+    read_body,
+)
 from orchestrator.gateway.faults import IrmaFault
-from tests.support.asgi import Exchange
+from tests.support.asgi import Exchange, scope_of
 
 MIB = 1024 * 1024
 
@@ -57,6 +63,39 @@ async def test_an_endless_body_is_not_read_to_its_end() -> None:
     with pytest.raises(IrmaFault):
         await read_body(request)
     assert exchange.taken == DRAINED_BYTES_MAX // MIB + 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "application/json"},
+        {"Content-Type": "application/json", "Authorization": "wrong"},
+        {"Content-Type": "application/xml", "Authorization": "right"},
+    ],
+)
+@pytest.mark.parametrize("more,too_large", [(0, False), (1, True)])
+async def test_a_strangers_body_is_too_large_first(
+    headers: dict[str, str], more: int, *, too_large: bool
+) -> None:
+    """It is not read, but an IRMA server would have looked at its size before."""
+    announced = headers | {"Content-Length": str(BODY_BYTES_MAX + more)}
+    exchange = Exchange(method="POST", path="/session", parts=(b"x",))
+    request = Request(scope_of("POST", "/session", announced), exchange.receive)
+    with pytest.raises(IrmaFault) as caught:
+        await admitted_body(request, Authenticator(tokens={"acme": "right"}))
+    message = caught.value.error.message
+    assert (message == "http: request body too large") == too_large
+    assert exchange.taken == 0
+
+
+async def test_who_may_be_known_is_read() -> None:
+    """Whatever was announced: the body of a known requestor is what counts."""
+    headers = {"Content-Type": "application/json", "Authorization": "right"}
+    exchange = Exchange(method="POST", path="/session", parts=(b"ab", b"c"))
+    announced = headers | {"Content-Length": str(BODY_BYTES_MAX + 1)}
+    request = Request(scope_of("POST", "/session", announced), exchange.receive)
+    authenticator = Authenticator(tokens={"acme": "right"})
+    assert await admitted_body(request, authenticator) == b"abc"
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(

@@ -272,3 +272,35 @@ async def test_a_wake_up_that_nobody_waits_for_detaches_its_offer(
     await workshop.settled()
     starts = [work for work in workshop.publisher.work if isinstance(work, StartWork)]
     assert len(starts) == 1
+
+
+@pytest.mark.parametrize("mine", [True, False])
+async def test_an_offer_is_handed_to_the_session_it_was_made_for(
+    workshop: Workshop, *, mine: bool
+) -> None:
+    """Two sessions of a step would make two of the next: the other one gets 204 (G2)."""
+    begun = await workshop.begin()
+    workshop.replies.script = endpoint_says(workshop, issuance())
+    first = await proved(workshop, begun)
+    token = begun.token if mine else "TokenOfTheOrphan0000"
+    before = await workshop.row(begun.slot.following)
+    workshop.clock.advance(1)
+    again = await post(workshop, begun.bridge, wire(result_of(token)))
+    assert (first.status, again.status) == (200, 200 if mine else 204)
+    after = await workshop.row(begun.slot.following)
+    assert after.state is StepState.FORWARDED
+    assert (after == before) is not mine
+
+
+async def test_an_offer_is_left_to_the_session_it_was_made_for(
+    workshop: Workshop,
+) -> None:
+    """Whoever asks for another one's neither takes nor spoils it."""
+    begun = await workshop.begin()
+    claimed = workshop.callback(begun.slot, begun.token, waited_s=3.5)
+    await workshop.carry_on(claimed, issuance())
+    workshop.replies.script = endpoint_says(workshop, issuance())
+    orphan = await post(workshop, begun.bridge, wire(result_of("TokenOfTheOrphan0000")))
+    assert orphan.status == 204
+    assert (await workshop.row(begun.slot.following)).state is StepState.OFFERED
+    assert (await proved(workshop, begun)).status == 200

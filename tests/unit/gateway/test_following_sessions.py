@@ -133,12 +133,28 @@ async def test_what_is_no_token_is_an_invalid_request(
     assert "requestorToken" in str(answer.fields["message"])
 
 
-async def test_a_token_is_found_anywhere_in_its_segment(workshop: Workshop) -> None:
-    """The IRMA server's pattern is not anchored (irma.md §1)."""
+@pytest.mark.parametrize("around", ["{}x", "x{}", "x-{}", "{} ", "{0}{0}"])
+async def test_a_token_is_all_of_its_segment(workshop: Workshop, around: str) -> None:
+    """The IRMA server's pattern is not anchored (irma.md §1), but only a check."""
     begun = await workshop.begin(disclosure())
     await workshop.report(begun.slot, result_of(begun.token, "DONE"))
-    answer = await get(workshop, f"--{begun.token}--", "status")
-    assert answer.body == b'"DONE"'
+    answer = await get(workshop, around.format(begun.token), "status")
+    assert (answer.status, answer.fields["error"]) == (400, "SESSION_UNKNOWN")
+    answer = await call(
+        workshop.gateway, "DELETE", f"/session/{around.format(begun.token)}"
+    )
+    assert (answer.status, answer.fields["error"]) == (400, "SESSION_UNKNOWN")
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+async def test_a_session_is_cancelled_with_and_without_slash(
+    workshop: Workshop, slash: str
+) -> None:
+    """As both lead to one route of an IRMA server."""
+    begun = await workshop.begin(disclosure())
+    answer = await call(workshop.gateway, "DELETE", f"/session/{begun.token}{slash}")
+    assert (answer.status, answer.body) == (200, b"")
+    assert workshop.backend.cancelled == [begun.token]
 
 
 async def test_a_session_that_its_backend_forgot_is_unknown(workshop: Workshop) -> None:

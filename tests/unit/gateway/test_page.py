@@ -213,8 +213,10 @@ async def test_a_step_in_flow_is_in_the_app(workshop: Workshop) -> None:
 
 async def forwarded(workshop: Workshop, begun: Begun) -> None:
     """The gateway hands the next request over."""
-    row = begun.slot.following
-    await workshop.rulings.by_outbox(row, lambda view: handover.forward(view, row))
+    slot, token_hash = begun.slot, workshop.sealer.token_hash(begun.token)
+    await workshop.rulings.by_outbox(
+        slot, lambda view: handover.forward(view, slot, token_hash=token_hash)
+    )
 
 
 @pytest.mark.parametrize("augment", [True, False])

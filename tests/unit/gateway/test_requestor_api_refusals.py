@@ -74,5 +74,7 @@ async def test_permission_comes_before_what_does_not_fit(workshop: Workshop) -> 
     plain = request["request"]
     assert isinstance(plain, dict)
     plain["disclose"] = [[["pbdf.a.b.c"]]]
-    error = await refused(workshop, await workshop.post_session(request))
-    assert (error["status"], error["message"]) == (403, "pbdf.a.b.c")
+    others: list[JsonObject] = [{"nextSession": {}}, {"callbackUrl": "x" * 30_001}]
+    for more in ({}, *others):
+        error = await refused(workshop, await workshop.post_session(request | more))
+        assert (error["status"], error["message"]) == (403, "pbdf.a.b.c")

@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.domain.errors import BackendRefused
 from orchestrator.domain.requestors import Requestors
+from orchestrator.gateway.bodies import BODY_BYTES_MAX
 from schemas.irma import JsonObject
 from tests.support.asgi import Answer, Exchange, call
 from tests.support.samples import SECRET, requestors
@@ -86,7 +87,20 @@ async def test_what_is_no_revocation_is_refused(workshop: Workshop) -> None:
     """400 with its reason."""
     answer = await revoke(workshop, REVOCATION | {"@context": "x"}, "*")
     assert (answer.status, answer.fields["error"]) == (400, "INVALID_REQUEST")
+    assert answer.fields["message"] == "not a revocation request"
     assert workshop.backend.revoked == []
+
+
+@pytest.mark.parametrize("type_", ["", "irma-demo", "irma-demo.RU.studentCard.level"])
+async def test_who_may_revoke_anything_is_told_by_the_irma_server(
+    workshop: Workshop, type_: str
+) -> None:
+    """What a request names is passed on as it is; who may revoke nothing hears 403."""
+    request = REVOCATION | {"type": type_}
+    answer = await revoke(workshop, request, ROOT)
+    assert (answer.status, answer.fields.get("message", "")) == (403, type_)
+    assert (await revoke(workshop, request, "*")).status == 200
+    assert [one.to_wire() for one in workshop.backend.revoked] == [request]
 
 
 async def test_a_stranger_revokes_nothing(workshop: Workshop) -> None:
@@ -97,3 +111,6 @@ async def test_a_stranger_revokes_nothing(workshop: Workshop) -> None:
     exchange = Exchange(method="POST", path="/revocation", parts=(b"x",), headers=headers)
     assert (await exchange.by(workshop.gateway)).status == 400
     assert exchange.taken == 0
+    headers |= {"Content-Length": str(BODY_BYTES_MAX + 1)}
+    answer = await call(workshop.gateway, "POST", "/revocation", b"x", headers)
+    assert answer.fields["message"] == "http: request body too large"

@@ -98,14 +98,30 @@ async def test_without_the_backend_there_is_no_session(workshop: Workshop) -> No
     assert (await scan(workshop)).status == 503
 
 
-async def test_only_posts_start_one(workshop: Workshop) -> None:
-    """Anything else is refused as under `/irma/`, in JSON."""
+@pytest.mark.parametrize(
+    "method,path",
+    [("GET", "petitie"), ("OPTIONS", "petitie"), ("POST", "petitie/"), ("GET", "a/b")],
+)
+async def test_only_posts_start_one(workshop: Workshop, method: str, path: str) -> None:
+    """Anything else is about a session, and a name is no session's token."""
     app = gateway(workshop, petitie=PETITION)
-    answer = await call(app, "GET", "/irma/session/petitie")
-    assert (answer.status, answer.json) == (
-        405,
-        {"status": 405, "error": "INVALID_REQUEST"},
+    answer = await call(app, method, f"/irma/session/{path}")
+    assert (answer.status, answer.fields["error"]) == (400, "INVALID_REQUEST")
+    assert answer.fields["message"] == (
+        "string did not pass input validation for clientToken"
     )
+
+
+async def test_sessions_are_not_followed_here(workshop: Workshop) -> None:
+    """What would be a token is one of no session of ours; `/irma/` alone is nothing."""
+    app = gateway(workshop, petitie=PETITION)
+    for path in ("A" * 20, f"{'A' * 20}/frontend/status"):
+        answer = await call(app, "GET", f"/irma/session/{path}")
+        assert (answer.status, answer.fields["error"]) == (400, "SESSION_UNKNOWN")
+    for path in ("/irma/session", "/irma/session/", "/irma/nope"):
+        answer = await call(app, "GET", path)
+        expected = {"status": 404, "error": "INVALID_REQUEST"}
+        assert (answer.status, answer.json) == (404, expected)
 
 
 def test_disclosures_and_signatures_may_stand_there() -> None:
@@ -125,6 +141,7 @@ def test_disclosures_and_signatures_may_stand_there() -> None:
         ({"callbackUrl": CALLBACK}, "Failed to JSON unmarshal"),
         (disclosure(TARGET, timeout="MARKER"), "timeout: expected an integer"),
         (disclosure("https://shop.example/" + "x" * 30_000), "nextSession.url: longer"),
+        (disclosure() | {"nextSession": {}}, "nextSession provided with empty URL"),
         (
             {
                 "callbackUrl": CALLBACK,

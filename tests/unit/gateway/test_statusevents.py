@@ -13,6 +13,7 @@ from orchestrator.gateway import Desk, Options, faults
 from orchestrator.gateway.cors import Cors
 from orchestrator.gateway.events_api import events_routes
 from orchestrator.gateway.following import Following
+from orchestrator.gateway.paths import Paths
 from orchestrator.gateway.sse import EventStream, Places, Streams
 from tests.support.asgi import Answer, call
 from tests.support.samples import PUBLIC_URL, TARGET, disclosure, issuance, result_of
@@ -20,6 +21,7 @@ from tests.support.streaming import Stream, streaming
 from tests.support.workshop import Begun, Workshop
 
 SSE = Options(public_url=PUBLIC_URL, sse=True)
+UNKNOWN = (501, "UNSUPPORTED")
 
 
 class Followed:
@@ -30,6 +32,7 @@ class Followed:
         self.following = Following(poll_s=0.001, open_s=60.0, listeners_max=listeners_max)
         self.app = FastAPI(redirect_slashes=False)
         faults.install(self.app)
+        self.app.add_middleware(Paths)
         self.app.add_middleware(Cors)
         self.app.include_router(events_routes(self.desk, self.following))
 
@@ -135,11 +138,12 @@ class _Count:
 
 
 async def test_without_the_option_nothing_is_followed(workshop: Workshop) -> None:
-    """500 SSE_DISABLED as the IRMA server's, whatever the session."""
+    """500 SSE_DISABLED as the IRMA server's, of every session there is."""
     begun = await workshop.begin(disclosure())
-    path = f"/session/{begun.token}/statusevents"
-    answer = await call(workshop.gateway, "GET", path)
-    assert (answer.status, answer.fields["error"]) == (500, "SSE_DISABLED")
+    for token, said in ((begun.token, (500, "SSE_DISABLED")), ("A" * 20, UNKNOWN)):
+        path = f"/session/{token}/statusevents"
+        answer = await call(workshop.gateway, "GET", path)
+        assert (answer.status, answer.fields["error"]) == said
 
 
 async def test_a_finished_session_is_not_followed(workshop: Workshop) -> None:
@@ -148,6 +152,9 @@ async def test_a_finished_session_is_not_followed(workshop: Workshop) -> None:
     await workshop.report(begun.slot, result_of(begun.token, "DONE"))
     answer = await Followed(workshop).refused(begun.token)
     assert (answer.status, answer.fields["error"]) == (403, "UNEXPECTED_REQUEST")
+    assert answer.fields["message"] == (
+        "Can't subscribe to server sent events of finished session"
+    )
 
 
 async def test_an_unknown_session_is_unsupported_here(workshop: Workshop) -> None:
@@ -155,7 +162,7 @@ async def test_an_unknown_session_is_unsupported_here(workshop: Workshop) -> Non
     begun = await workshop.begin(disclosure())
     for token in ("A" * 20, begun.token):
         answer = await Followed(workshop).refused(token)
-        assert (answer.status, answer.fields["error"]) == (501, "UNSUPPORTED")
+        assert (answer.status, answer.fields["error"]) == UNKNOWN
 
 
 async def test_what_is_no_token_is_not_followed(workshop: Workshop) -> None:

@@ -168,11 +168,14 @@ def test_kid_beats_iss(
         assert refusal(token) == ("INVALID_REQUEST", f"Unknown requestor: {name}")
 
 
-def test_name_that_is_none() -> None:
-    """A requestor's name is a string."""
-    claims = json.dumps({"iss": 5, "iat": IAT}).encode()
-    token = jwt.PyJWS().encode(claims, KEY, algorithm="RS256")
-    assert refusal(token) == ("INVALID_REQUEST", "requestor name must be a string")
+@pytest.mark.parametrize(
+    "claims", [{"iss": 5}, {"sub": []}, {"aud": ["x"]}, {"exp": "soon"}, {"iat": True}]
+)
+def test_standard_claims_of_other_types(claims: JsonObject) -> None:
+    """What is no JWT to the server's library is nobody's."""
+    body = json.dumps({"iss": "pk", "iat": IAT} | claims).encode()
+    token = jwt.PyJWS().encode(body, KEY, algorithm="RS256")
+    assert refusal(token) == ("INVALID_REQUEST", NOBODY)
 
 
 def test_signature_of_another() -> None:
@@ -191,21 +194,18 @@ def test_signature_of_another() -> None:
         ({"exp": IAT - 5}, "INVALID_REQUEST", "token is expired by 5s"),
         ({"exp": IAT - 65}, "INVALID_REQUEST", "token is expired by 1m5s"),
         ({"exp": IAT - 3605}, "INVALID_REQUEST", "token is expired by 1h0m5s"),
-        ({"exp": "soon"}, "INVALID_REQUEST", "exp is not a time"),
-        ({"exp": True}, "INVALID_REQUEST", "exp is not a time"),
         ({"nbf": IAT + 1}, "INVALID_REQUEST", "token is not valid yet"),
         ({"iat": IAT + 1}, "INVALID_REQUEST", "token used before issued"),
-        ({"iat": IAT + 1, "exp": 0}, "INVALID_REQUEST", None),
+        ({"iat": IAT + 1, "exp": 1}, "INVALID_REQUEST", "token used before issued"),
+        ({"iat": IAT + 1, "nbf": IAT + 1}, "INVALID_REQUEST", "token is not valid yet"),
+        ({"iat": 0, "exp": 0, "nbf": 0}, "UNAUTHORIZED", "jwt too old"),
         ({"iat": None}, "UNAUTHORIZED", "jwt too old"),
         ({"iat": IAT - 300}, "UNAUTHORIZED", "jwt too old"),
     ],
 )
-def test_times(claims: JsonObject, error: str, message: str | None) -> None:
-    """Expired, not yet valid, from the future, too old: without any leeway."""
-    refused = refusal(signed(None, **claims))
-    assert refused[0] == error
-    if message is not None:
-        assert refused[1] == message
+def test_times(claims: JsonObject, error: str, message: str) -> None:
+    """Not yet valid, from the future, expired, too old: without any leeway."""
+    assert refusal(signed(None, **claims)) == (error, message)
 
 
 def test_old_but_not_too_old() -> None:

@@ -3,7 +3,12 @@
 import pytest
 from pydantic import JsonValue
 
-from schemas.irma import InvalidSessionRequest, SessionType, session_request_from
+from schemas.irma import (
+    InvalidSessionRequest,
+    SessionType,
+    request_from_claims,
+    session_request_from,
+)
 
 DISCLOSURE = "https://irma.app/ld/request/disclosure/v2"
 SIGNATURE = "https://irma.app/ld/request/signature/v2"
@@ -158,30 +163,68 @@ def _asked(*ids: str) -> list[JsonValue]:
     return [{"label": "l", "attributes": [id_]} for id_ in ids]
 
 
-#: Refused: legacy plain request, place, reason.
-REFUSED: list[tuple[Fields, str, str]] = [
-    ({"content": []}, "type", "missing, and there is no @context either"),
-    ({"credentials": []}, "type", "missing, and there is no @context either"),
-    ({"type": 5}, "type", "expected a string, found a number"),
-    ({"type": SECRET}, "type", "not disclosing, signing or issuing"),
-    ({"type": "disclosing"}, "", "Disclosure request had no attributes"),
-    (asking(), "", "Disclosure request had no attributes"),
-    (asking({"label": "l"}), "content[0].attributes", "Empty disjunction"),
-    (
-        asking(*_asked(BSN), {"attributes": None}),
-        "content[1].attributes",
-        "Empty disjunction",
-    ),
-    (
-        asking({"attributes": [BSN, "irma-demo.RU"]}),
-        "content[0].attributes[1]",
-        "Expected attribute request to consist of 4 or 3 parts, 2 found",
-    ),
-    (
-        asking({"attributes": [BSN, None]}),
-        "content[0].attributes",
-        "neither a list of ids nor an object of ids and values",
-    ),
+#: No legacy plain request: none of its kind, or nothing that an IRMA server accepts.
+REFUSED: list[Fields] = [
+    {},
+    {"foo": 1},
+    {"content": []},
+    {"content": _asked(BSN)},
+    {"credentials": CREDENTIALS},
+    {"type": 5, "content": _asked(BSN)},
+    {"type": SECRET, "content": _asked(BSN)},
+    {"type": "disclosing"},
+    asking(),
+    asking({"label": "l"}),
+    asking(*_asked(BSN), {"attributes": None}),
+    asking({"attributes": [BSN, "irma-demo.RU"]}),
+    asking({"attributes": [BSN, None]}),
+    asking({"attributes": [BSN, 5]}),
+    asking({"attributes": SECRET}),
+    asking({"attributes": {BSN: 5}}),
+    asking({"label": 5, "attributes": [BSN]}),
+    asking(SECRET),
+    asking(*_asked(BSN)) | {"host": 5},
+    {"type": "disclosing", "content": SECRET},
+    {"type": "signing", "content": _asked(BSN)},
+    {"type": "signing", "message": "m"},
+    {"type": "issuing", "disclose": _asked(BSN)},
+    {"type": "issuing", "credentials": CREDENTIALS, "disclose": [{"attributes": ["x"]}]},
+]
+
+OF_NEITHER_FORM = "Failed to JSON unmarshal request bytes"
+
+
+@pytest.mark.parametrize("document", REFUSED)
+def test_refusal_does_not_say_why(document: Fields) -> None:
+    """Nobody can tell what a request without a context was meant to be."""
+    for fault in (
+        refusal(document),
+        refusal({"request": document}),
+        refusal({**EXTENDED, "request": document}),
+    ):
+        assert (fault.field, fault.message) == ("", OF_NEITHER_FORM)
+        assert fault.__cause__ is None
+        assert fault.__context__ is None
+
+
+@pytest.mark.parametrize("more", [{"validity": "1"}, {"timeout": 1.5}, {"request": 5}])
+def test_an_envelope_in_disorder_is_no_request(more: Fields) -> None:
+    """Also where the legacy request inside would do."""
+    document = {"request": asking(*_asked(BSN))} | more
+    assert refusal(document).message == OF_NEITHER_FORM
+
+
+def test_a_plain_request_is_tried_last() -> None:
+    """A request beside one that is none is read, as upstream tries one form by one."""
+    legacy = asking(*_asked(BSN))
+    request = session_request_from({**legacy, "request": {"type": "signing"}})
+    assert request.attribute_ids() == [BSN]
+
+
+PARTS = "Expected attribute request to consist of 4 or 3 parts, 1 found"
+
+#: Refused inside a claim, whose kind of request is known: its place, the reason.
+PLACES: list[tuple[Fields, str, str]] = [
     (
         asking({"attributes": SECRET}),
         "content[0].attributes",
@@ -199,48 +242,32 @@ REFUSED: list[tuple[Fields, str, str]] = [
     ),
     (asking(SECRET), "content[0]", "expected an object, found a string"),
     (
-        {"type": "disclosing", "content": SECRET},
+        asking() | {"content": SECRET},
         "content",
         "expected a list, found a string",
     ),
     (
-        {"type": "signing", "content": _asked(BSN)},
-        "",
-        "Signature request had empty message",
+        asking({"label": "l"}),
+        "content[0].attributes",
+        "Invalid JWT body: Empty disjunction",
     ),
     (
-        {"type": "signing", "message": "m"},
-        "",
-        "Signature request had no attributes",
-    ),
-    ({"type": "issuing", "disclose": _asked(BSN)}, "", "Empty issuance request"),
-    (
-        {
-            "type": "issuing",
-            "credentials": CREDENTIALS,
-            "disclose": [{"attributes": ["x"]}],
-        },
-        "disclose[0].attributes[0]",
-        "Expected attribute request to consist of 4 or 3 parts, 1 found",
+        asking({"attributes": [BSN, None]}),
+        "content[0].attributes[1]",
+        f"Invalid JWT body: {PARTS}",
     ),
 ]
 
 
-@pytest.mark.parametrize("document, field, reason", REFUSED)
-def test_refusal_names_the_place(document: Fields, field: str, reason: str) -> None:
+@pytest.mark.parametrize("document, field, reason", PLACES)
+def test_refusal_names_the_place_in_a_claim(
+    document: Fields, field: str, reason: str
+) -> None:
     """A refusal names the place in the request that was sent, and never a value."""
-    bare, extended = refusal(document), refusal({"request": document})
-    assert (bare.field, bare.reason) == (field, reason)
-    assert (extended.field, extended.reason) == (field and f"request.{field}", reason)
-    for fault in (bare, extended):
-        assert SECRET not in repr(fault)
-        assert fault.__cause__ is None
-        assert fault.__context__ is None
-
-
-@pytest.mark.parametrize(
-    "document", [{}, {"request": {}}, {"request": {"foo": 1}}, {"request": 5}]
-)
-def test_what_is_of_neither_form_is_no_request(document: Fields) -> None:
-    """Without a word of either form, the message is upstream's."""
-    assert refusal(document).message == "Failed to JSON unmarshal request bytes"
+    with pytest.raises(InvalidSessionRequest) as caught:
+        request_from_claims({"sub": "disclosing", "sprequest": {"request": document}})
+    fault = caught.value
+    assert (fault.field, fault.reason) == (f"sprequest.request.{field}", reason)
+    assert SECRET not in repr(fault)
+    assert fault.__cause__ is None
+    assert fault.__context__ is None

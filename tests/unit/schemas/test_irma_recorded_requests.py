@@ -120,10 +120,6 @@ REFUSED = {
         f'{{{DISCLOSURE},"disclose":[[["\\ud800"]]]}}',
         "Expected attribute request to consist of 4 or 3 parts, 1 found",
     ),
-    "nextSession empty object": (
-        f'{{"request":{{{DISCLOSURE},{STUDENT_ID}}},"nextSession":{{}}}}',
-        "nextSession provided with empty URL",
-    ),
 }
 
 #: Refused in the words of the Go JSON parser: name of the recorded probe, body.

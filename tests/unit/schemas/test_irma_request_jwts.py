@@ -156,9 +156,24 @@ VERBATIM: list[tuple[Fields, str, str]] = [
         f"{BODY}Disclosure request had no attributes",
     ),
     (
-        claims("disclosing", sprequest={"request": DISCLOSURE, "nextSession": {}}),
-        "sprequest.nextSession.url",
-        "nextSession provided with empty URL",
+        claims("disclosing", sprequest={"request": {}}),
+        "sprequest.request.type",
+        "not a disclosing session request",
+    ),
+    (
+        claims("signing", absrequest={"request": {**SIGNATURE, "@context": ""}}),
+        "absrequest.request.type",
+        "not a signing session request",
+    ),
+    (
+        claims("signing", absrequest={"request": LEGACY}),
+        "absrequest.request.type",
+        "not a signing session request",
+    ),
+    (
+        claims("issuing", iprequest={"request": {"credentials": []}}),
+        "iprequest.request.type",
+        "not a issuing session request",
     ),
 ]
 
@@ -190,10 +205,6 @@ OUR_WORDS: list[tuple[Fields, str]] = [
     (
         claims("disclosing", sprequest={"request": SECRET}),
         "sprequest.request: expected an object, found a string",
-    ),
-    (
-        claims("signing", absrequest={"request": LEGACY}),
-        "absrequest.request.type: not a signing session request",
     ),
     (
         claims("disclosing", sprequest={"request": DISCLOSURE, "validity": SECRET}),
@@ -239,10 +250,13 @@ def test_revocation_has_a_claim_of_its_own() -> None:
     [
         (claims("revocation_request"), "revrequest: missing"),
         (claims("x", revrequest=[]), "revrequest: expected an object, found a list"),
-        (claims("x", revrequest={"type": SECRET}), "revrequest.@context: missing"),
+        (
+            claims("x", revrequest={"type": SECRET}),
+            "revrequest.@context: Invalid JWT body",
+        ),
         (
             claims("x", revrequest={**REVOCATION, "@context": SECRET}),
-            "revrequest.@context: not a revocation request",
+            "revrequest.@context: Invalid JWT body",
         ),
         (
             claims("x", revrequest={**REVOCATION, "issued": SECRET}),
@@ -255,4 +269,5 @@ def test_what_is_no_revocation_claim_is_refused(document: Fields, text: str) -> 
     with pytest.raises(InvalidRevocationRequest) as caught:
         revocation_from_claims(document)
     assert str(caught.value) == text
+    assert caught.value.verbatim == text.endswith("body")
     assert caught.value.__context__ is None

@@ -12,6 +12,7 @@ from schemas.events import Purpose
 from schemas.messages import (
     CallbackSecrets,
     CallbackWork,
+    CancelWork,
     End,
     EndWork,
     IntakeSecrets,
@@ -21,6 +22,7 @@ from schemas.messages import (
     NextWork,
     NoteSecrets,
     NoteWork,
+    NotifyWork,
     ReplyAddress,
     StartWork,
     Wake,
@@ -63,6 +65,10 @@ ALL: dict[str, Work] = {
     "intake": IntakeWork(**OF_STEP, source="poll", sealed="v1.k1.A"),
     "note": NoteWork(**OF_STEP, sealed="v1.k1.A"),
     "start": START,
+    "cancel": CancelWork(**OF_STEP, until=REPLY.deadline, waits=2, sealed="v1.k1.A"),
+    "notify": NotifyWork(
+        **OF_STEP, validity_s=120, until=REPLY.deadline, sealed="v1.k1.A"
+    ),
 }
 
 WAKE_UP = WakeUp(

@@ -6,6 +6,7 @@ from typing import Final
 
 from orchestrator.domain import handover
 from orchestrator.domain.chain import StepState
+from orchestrator.domain.handover import Forward
 from schemas.events import Purpose
 from schemas.irma import JsonObject, SessionResult, session_result_from
 from schemas.messages import CallbackSecrets, CallbackWork, StartWork, Wake
@@ -52,9 +53,16 @@ async def forwarded(
 ) -> Begun:
     """A chain whose second session was handed to the IRMA server."""
     begun = await offered(workshop, request, answer)
-    row = begun.slot.following
-    await workshop.rulings.by_outbox(row, lambda view: handover.forward(view, row))
+    await forward(workshop, begun)
     return begun
+
+
+async def forward(workshop: Workshop, begun: Begun) -> Forward:
+    """The gateway of the first session claims the offer."""
+    slot, token_hash = begun.slot, workshop.sealer.token_hash(begun.token)
+    return await workshop.rulings.by_outbox(
+        slot, lambda view: handover.forward(view, slot, token_hash=token_hash)
+    )
 
 
 async def detached(

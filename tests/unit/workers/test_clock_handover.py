@@ -17,6 +17,7 @@ from tests.support.samples import WALL_TIME, result_of
 from tests.support.workshop import Workshop
 from tests.unit.workers.answering import (
     SECOND,
+    forward,
     forwarded,
     looked_up,
     offered,
@@ -49,7 +50,7 @@ async def test_a_row_that_went_on_meanwhile_is_left_alone(workshop: Workshop) ->
     begun = await offered(workshop)
     row = begun.slot.following
     stale = await workshop.row(row)
-    await workshop.rulings.by_outbox(row, lambda view: handover.forward(view, row))
+    await forward(workshop, begun)
     await workshop.clock_worker().looker._check(stale)
     await workshop.settled()
     assert (await workshop.row(row)).state is StepState.FORWARDED

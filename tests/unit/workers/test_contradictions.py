@@ -8,14 +8,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from orchestrator.domain.chain import ChainState, Slot, StepState
-from orchestrator.domain.errors import UnknownChain
 from orchestrator.domain.ruling import CHECK_LIVE
-from schemas.messages import End
+from schemas.messages import End, NotifyWork
 from tests.support.asgi import call
 from tests.support.fakes import token_of
 from tests.support.samples import CALLBACK, delivery, disclosure, result_of
 from tests.support.workshop import Workshop
 from tests.unit.workers.answering import detached, forwarded, says, telling, told
+from workers.notifying import FOLLOWING_WITHIN
 
 
 async def test_a_contradiction_that_is_stored_leaves_what_was_taken_in(
@@ -92,11 +92,14 @@ async def test_what_is_decided_stays(
     )
 
 
-async def test_a_state_of_a_chain_that_never_was_is_refused(workshop: Workshop) -> None:
-    """Its message goes to `dead`, with the reason; nothing is written."""
+async def test_a_state_of_a_chain_that_never_was_has_no_effect(
+    workshop: Workshop,
+) -> None:
+    """The loser of two requests with one idempotency key reports too."""
     slot = Slot(chain_id="01NOBODY", step=1)
-    with pytest.raises(UnknownChain):
+    with capture_logs() as logs:
         await workshop.report(slot, result_of("TokenOfNobody0000000", "DONE"))
+    assert [log["event"] for log in logs] == ["session.unknown_chain"]
     assert await workshop.store.chains(limit=1) == []
     assert workshop.publisher.messages == []
 
@@ -114,7 +117,7 @@ async def test_a_state_of_a_step_that_never_was_has_no_effect(workshop: Workshop
 async def test_the_requestor_is_told_of_a_session_that_its_backend_forgot(
     workshop: Workshop, *, more: bool
 ) -> None:
-    """DONE by the result that was taken in, once, with the next token if it is known."""
+    """DONE by the result that was taken in, once, with the next token once known."""
     begun = await detached(workshop, telling())
     if more:
         await workshop.starter().start(begun.slot.following)
@@ -124,9 +127,13 @@ async def test_the_requestor_is_told_of_a_session_that_its_backend_forgot(
         workshop.clock.advance(CHECK_LIVE.total_seconds())
         await workshop.clock_worker().looker._check(await workshop.row(begun.slot))
         await workshop.settled()
-    next_token = {"nextSession": token_of(2)} if more else {}
-    assert told(workshop) == [result_of(begun.token, "DONE", **next_token)]
-    assert workshop.publisher.types == ["session.finished"]
+    if not more:
+        assert told(workshop) == []
+        await workshop.starter().start(begun.slot.following)
+        await workshop.settled()
+        await workshop.work_off(NotifyWork)
+    assert told(workshop) == [result_of(begun.token, "DONE", nextSession=token_of(2))]
+    assert workshop.publisher.types.count("session.finished") == 1
 
 
 async def test_a_forgotten_session_is_told_of_when_its_result_is_there(
@@ -160,6 +167,8 @@ async def test_a_completed_sessions_timeout_is_final_after_a_minute(
     await workshop.report(begun.slot, timeout, "poll")
     row = await workshop.row(begun.slot)
     assert row.state is state
+    workshop.clock.advance(FOLLOWING_WITHIN.total_seconds())
+    await workshop.work_off(NotifyWork)
     assert [one.status for one in told(workshop)] == (
         [] if state is StepState.COMPLETED else ["DONE"]
     )

@@ -5,16 +5,17 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.domain import handover
-from orchestrator.domain.chain import ChainState, Slot, StepState
+from orchestrator.domain.chain import ChainState, StepState
 from orchestrator.domain.handover import Detach, Forward
 from schemas.irma import JsonObject
-from schemas.messages import IntakeWork
+from schemas.messages import IntakeWork, NotifyWork
 from tests.support.fakes import token_of
 from tests.support.samples import FULLNAME, delivery, disclosure, result_of
 from tests.support.workshop import Begun, Workshop
 from tests.unit.gateway.bridging import endpoint_says, proved
 from tests.unit.workers.answering import (
     SECOND,
+    forward,
     forwarded,
     looked_up,
     offered,
@@ -27,11 +28,6 @@ from tests.unit.workers.answering import (
 #: How long the app may wait, and the last moment before that is over.
 BUDGET_S = 3.5
 IN_TIME_S = 3.499_999
-
-
-async def forward(workshop: Workshop, row: Slot) -> Forward:
-    """A gateway claims the offer."""
-    return await workshop.rulings.by_outbox(row, lambda view: handover.forward(view, row))
 
 
 async def started_again(workshop: Workshop, begun: Begun) -> None:
@@ -80,7 +76,7 @@ async def test_the_gateway_claims_about_at_its_deadline(
     """Just before, the request is handed over; just after, the row is somebody else's."""
     begun = await offered(workshop)
     workshop.clock.advance(after_s)
-    assert await forward(workshop, begun.slot.following) is outcome
+    assert await forward(workshop, begun) is outcome
 
 
 # ------------------------------------------------------------- the gateway in between
@@ -101,7 +97,7 @@ async def test_a_gateway_thaws_after_the_row_was_detached(workshop: Workshop) ->
     workshop.clock.advance(5)
     await workshop.beat()
     await started_again(workshop, begun)
-    assert await forward(workshop, row) is Forward.NOT_FORWARDED
+    assert await forward(workshop, begun) is Forward.NOT_FORWARDED
     outcome = await workshop.rulings.by_outbox(
         row, lambda view: handover.detach(view, row)
     )
@@ -169,6 +165,8 @@ async def test_cancelled_is_announced_and_done_is_stored(workshop: Workshop) -> 
     await workshop.report(begun.slot, done)
     assert await looked_up(workshop, begun, done) is StepState.LIVE
     await workshop.report(begun.slot, result_of(begun.token, "CANCELLED", None))
+    assert told(workshop) == []
+    await workshop.work_off(NotifyWork)
     assert told(workshop) == [done]
     assert workshop.rows.token(await workshop.row(begun.slot.following)) == SECOND
 
@@ -181,8 +179,10 @@ async def test_done_is_announced_and_cancelled_is_stored(workshop: Workshop) -> 
     cancelled = result_of(begun.token, "CANCELLED", None)
     await workshop.report(begun.slot, cancelled)
     assert await looked_up(workshop, begun, cancelled) is StepState.DETACHED
+    assert told(workshop) == []
     await started_again(workshop, begun)
-    assert told(workshop) == [done]
+    await workshop.work_off(NotifyWork)
+    assert told(workshop) == [result_of(begun.token, "DONE", nextSession=token_of(2))]
     assert (await workshop.row(begun.slot)).final_status == "DONE"
 
 

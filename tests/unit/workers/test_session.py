@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.domain.chain import ChainState, StepState
+from orchestrator.domain.errors import BrokerUnavailable
 from orchestrator.domain.ruling import CHECK_OFFERED
-from orchestrator.ports import Changes
+from orchestrator.ports import RELAY_PAUSE, Changes
 from orchestrator.work import start_message
 from schemas.events import ChainEnded, SessionRequested
 from schemas.irma import JsonObject, session_request_from
-from schemas.messages import End, Wake
+from schemas.messages import CancelWork, End, Wake
 from tests.support.fakes import token_of
 from tests.support.samples import (
     ISSUANCE,
@@ -191,24 +192,36 @@ async def test_a_session_that_another_ones_answer_has_overtaken_is_cancelled(
     orphan = "TokenOfTheOrphan0000"
     await workshop.carry_on(workshop.callback(begun.slot, orphan), answer)
     assert workshop.rows.token(await workshop.row(begun.slot)) == orphan
+    await workshop.settled()
+    await workshop.work_off(CancelWork)
     assert workshop.backend.cancelled == [begun.token]
 
 
-async def test_a_session_that_cannot_be_cancelled_now_is_left_to_time_out(
+async def test_a_worker_that_dies_with_its_claim_has_left_the_cancellation(
     workshop: Workshop,
 ) -> None:
-    """What follows is decided all the same."""
+    """The row knows the session no more; what was written with it does (G2)."""
     begun = await workshop.begin()
-    workshop.backend.unreachable = True
-    work = workshop.callback(begun.slot, "TokenOfTheOrphan0000", waited_s=3.5)
+    workshop.publisher.down = True
+    work = workshop.callback(begun.slot, "TokenOfTheOrphan0000")
+    with pytest.raises(BrokerUnavailable):
+        await workshop.carry_on(work, issuance())
+    await workshop.settled()
+    workshop.publisher.down = False
     await workshop.carry_on(work, issuance())
-    assert wakes(workshop) == [Wake.OFFERED]
+    workshop.clock.advance(RELAY_PAUSE.total_seconds())
+    await workshop.beat()
+    await workshop.work_off(CancelWork)
+    assert workshop.backend.cancelled == [begun.token]
+    assert await workshop.waiting() == []
 
 
 async def test_an_answer_cancels_nobodys_session(workshop: Workshop) -> None:
     """It is to the result of the very session that the row points to."""
     begun = await workshop.begin()
     await says(workshop, begun, issuance())
+    await workshop.settled()
+    await workshop.work_off(CancelWork)
     assert workshop.backend.cancelled == []
 
 

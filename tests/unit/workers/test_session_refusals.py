@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import pytest
+from structlog.testing import capture_logs
 
 from orchestrator.domain.chain import ChainState, Slot
 from orchestrator.domain.errors import (
     SealBroken,
     StoreUnavailable,
     Undecodable,
-    UnknownChain,
 )
 from orchestrator.work import start_message
 from schemas.events import ChainEnded
@@ -51,6 +51,16 @@ async def test_a_url_that_would_not_fit_into_ours_fails_the_chain(
     assert (chain.reason or "").startswith("nextSession.url: longer than")
 
 
+@pytest.mark.trap("T14")
+async def test_an_empty_next_session_fails_the_chain(workshop: Workshop) -> None:
+    """In the IRMA server's words, although it would not look at it again."""
+    begun = await workshop.begin()
+    await says(workshop, begun, issuance() | {"nextSession": {}})
+    chain = await workshop.chain(begun.id)
+    assert chain.state is ChainState.FAILED
+    assert chain.reason == "nextSession provided with empty URL"
+
+
 async def test_a_refusal_of_any_length_fails_the_chain(workshop: Workshop) -> None:
     """An endless attribute id ends the chain, not the worker."""
     begun = await workshop.begin()
@@ -87,8 +97,10 @@ async def test_a_chain_has_a_budget_of_time(workshop: Workshop) -> None:
 
 
 @pytest.mark.parametrize("kind", ["next", "end", "intake", "note", "start"])
-async def test_work_of_an_unknown_chain_is_refused(workshop: Workshop, kind: str) -> None:
-    """There is nothing to decide, and trying again would not help: it goes to `dead`."""
+async def test_work_of_an_unknown_chain_has_no_effect(
+    workshop: Workshop, kind: str
+) -> None:
+    """Its session was started in vain; it is logged, and an app that waits is let go."""
     slot = Slot(chain_id="01NOBODY", step=1)
     token = "T" * 20
     work = workshop.callback(slot, token, waited_s=3.5)
@@ -101,9 +113,14 @@ async def test_work_of_an_unknown_chain_is_refused(workshop: Workshop, kind: str
         "note": lambda: workshop.session_worker()(delivery(note)),
         "start": lambda: workshop.session_worker()(delivery(start)),
     }
-    with pytest.raises(UnknownChain):
+    with capture_logs() as logs:
         await acts[kind]()
-    assert workshop.publisher.calls == []
+    assert {"event": "session.unknown_chain", "kind": kind} in (
+        [{name: log.get(name) for name in ("event", "kind")} for log in logs]
+    )
+    assert wakes(workshop) == ([Wake.LATER] if kind in {"next", "end"} else [])
+    assert workshop.publisher.work == []
+    assert workshop.publisher.events == []
 
 
 async def test_a_store_that_is_away_holds_the_message(

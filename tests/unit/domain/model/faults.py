@@ -15,7 +15,9 @@ from orchestrator.domain.handover import Forward, WentLive
 from orchestrator.domain.lookup import Forwarded, Lookup
 from orchestrator.domain.ruling import Ruling
 from orchestrator.domain.settling import Report, Settled
+from tests.unit.domain.model.gateways import Gateways
 from tests.unit.domain.model.irma import LIFETIME
+from tests.unit.domain.model.workers import Workers
 
 Fault = Callable[[pytest.MonkeyPatch], None]
 
@@ -53,12 +55,39 @@ def repeats_are_not_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     """H1: nobody writes down when the request was handed over once more."""
     real = handover.forward
 
-    def forward(view: View, slot: Slot) -> Ruling[Forward]:
-        again = view.step is not None and view.step.state is StepState.FORWARDED
-        ruling = real(view, slot)
+    def forward(view: View, slot: Slot, *, token_hash: str) -> Ruling[Forward]:
+        row = view.following
+        again = row is not None and row.state is StepState.FORWARDED
+        ruling = real(view, slot, token_hash=token_hash)
         return replace(ruling, steps=()) if again else ruling
 
     monkeypatch.setattr(handover, "forward", forward)
+
+
+def what_is_announced_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """H1: who asks for a result makes live what a callback has named."""
+    real = Gateways.looked_up
+
+    def looked_up(world: Gateways, token: str) -> Lookup:
+        return world.announced.get(token) or real(world, token)
+
+    monkeypatch.setattr(Gateways, "looked_up", looked_up)
+
+
+def whoever_asks_may_forward(monkeypatch: pytest.MonkeyPatch) -> None:
+    """G2: the offer of one session of a step is handed to any other."""
+    real = handover.forward
+
+    def forward(view: View, slot: Slot, *, token_hash: str) -> Ruling[Forward]:
+        own = (view.step and view.step.token_hash) or token_hash
+        return real(view, slot, token_hash=own)
+
+    monkeypatch.setattr(handover, "forward", forward)
+
+
+def who_is_given_up_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """G2: a worker dies after it gave a session up, and nobody else knows that."""
+    monkeypatch.setattr(Workers, "_give_up", lambda *_: None)
 
 
 def unknown_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
-from orchestrator.domain import claiming, handover
-from orchestrator.domain.chain import Slot, View
+from orchestrator.domain import claiming, handover, lookup
+from orchestrator.domain.chain import Slot, Step, StepState, View
 from orchestrator.domain.claiming import TakeIn
 from orchestrator.domain.handover import Detach, Forward
+from orchestrator.domain.lookup import Lookup
 from orchestrator.domain.ruling import Ruling
 from tests.unit.domain.model.irma import Handler, Session
+from tests.unit.domain.model.ledger import hold
 from tests.unit.domain.model.state import (
     Bridge,
     Callback,
@@ -51,13 +53,16 @@ class Gateways(State):
         if mark in {"noted", "both"}:
             self.queue.append(Note(slot, handler.token))
         if mark != "crashed":
-            self.bridges[self.posts] = Bridge(slot, deadline)
+            self.bridges[self.posts] = Bridge(slot, handler.token, deadline)
 
     def store(self, handler: Handler, *, announced: bool) -> None:
         """A handler announces DONE, if its callback gets through, then stores it."""
         slot = self.irma.sessions[handler.token].slot
         if announced:
             self.queue.append(Intake(slot, handler.token, "DONE", stored=False))
+            self.announced[handler.token] = Lookup(
+                status="DONE", next_token=handler.next_token
+            )
         self.irma.store(handler)
 
     def cancel(self, session: Session, *, announced: bool, stored: bool) -> None:
@@ -90,13 +95,44 @@ class Gateways(State):
         if message.wake != "offered":
             self._reply(message.reply, 502 if message.wake == "failed" else 204)
             return
-        outcome = self.ledger.decide(row, lambda v: handover.forward(v, row), self.now)
+        asking = self.bridges[message.reply]
+        outcome = self.ledger.decide(
+            asking.slot,
+            lambda v: handover.forward(v, asking.slot, token_hash=asking.token),
+            self.now,
+        )
         if fate == "crashed":
             del self.bridges[message.reply]
         elif fate == "known" and outcome is Forward.FORWARDED:
             self._reply(message.reply, 200)
         else:
             self._reply(message.reply, 204)
+
+    def tell(self, row: Step) -> None:
+        """A requestor asks for a session's result, as in `gateway/sessions.py`."""
+        following = self.ledger.rows.get(row.slot.following)
+        if following is None or following.state is not StepState.FORWARDED:
+            return
+        found = self.looked_up(row.token_hash or "")
+        token = found.next_token
+        if found.status != "DONE" or token is None:
+            return
+        self.found(following.slot, token)
+        live = self.ledger.rows[following.slot].token_hash == token
+        reachable = self.irma.sessions[token].reachable
+        hold("H1: an orphan is nobody's next session", not live or reachable)
+
+    def looked_up(self, token: str) -> Lookup:
+        """What the IRMA server has stored."""
+        return self.irma.sessions[token].stored(self.now)
+
+    def found(self, slot: Slot, token: str) -> None:
+        """A forwarded session is known."""
+        self.ledger.decide(
+            slot,
+            lambda v: lookup.found_live(v, slot, token_hash=token, sealed_token=token),
+            self.now,
+        )
 
     def give_up(self) -> None:
         """The gateways whose time is over answer, and whoever waits for nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from tests.unit.domain.model.irma import Session
 from tests.unit.domain.model.state import Start
 from tests.unit.domain.model.world import World
 
@@ -37,6 +38,40 @@ def a_handler_asks_a_second_time(world: World) -> None:
     _all_goes_well(world)
     world.store(world.irma.handlers[0], announced=True)
     world.check()
+
+
+def an_announced_session_is_never_stored(world: World) -> None:
+    """The user cancels while DONE is announced; a requestor asks before the clock."""
+    world.prove(world.first, mark="marked")
+    _all_goes_well(world)
+    handler = world.irma.handlers[0]
+    world.cancel(world.first, announced=False, stored=True)
+    world.store(handler, announced=True)
+    _all_goes_well(world)
+    world.tell(world.ledger.rows[world.first.slot])
+    world.recover()
+
+
+def a_session_that_was_given_up_proves_too(world: World) -> None:
+    """Its cancellation came too late; the offer was another session's, which goes on."""
+    late = _another_first(world)
+    world.prove(world.first, mark="marked")
+    world.flow()
+    world.flow()
+    world.prove(late, mark="marked")
+    _all_goes_well(world)
+    for handler in list(world.irma.handlers):
+        if handler.bridge is None:
+            world.store(handler, announced=False)
+    world.check()
+
+
+def another_session_is_proved(world: World) -> None:
+    """An orphan of the step got to a user; the row's own session leads nowhere."""
+    late = _another_first(world)
+    world.prove(late, mark="crashed")
+    _all_goes_well(world)
+    world.recover()
 
 
 def the_step_before_is_purged(world: World) -> None:
@@ -139,6 +174,13 @@ def _start_the_second(world: World) -> None:
     world.give_up()
     while not world.tasks:
         world.flow()
+
+
+def _another_first(world: World) -> Session:
+    """A second session of the first step, as an orphan is."""
+    session = world.irma.start(world.first.slot, world.now, chained=True, timeout_s=0)
+    session.reachable = True
+    return session
 
 
 def _all_goes_well(world: World) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from orchestrator.domain.chain import Slot, Step, StepState
+from orchestrator.domain.lookup import Lookup
 from tests.unit.domain.model.irma import IrmaServer, Session
 from tests.unit.domain.model.ledger import Ledger
 from tests.unit.domain.samples import CHAIN, FIRST, NOW
@@ -48,6 +49,14 @@ class Start:
 
 
 @dataclass(frozen=True)
+class Cancel:
+    """The row does not point to this session any more."""
+
+    slot: Slot
+    token: str
+
+
+@dataclass(frozen=True)
 class Wake:
     """The gateway is told what came of its bridge POST."""
 
@@ -57,7 +66,7 @@ class Wake:
 
 
 #: What session workers handle; a wake-up is a gateway's.
-Work = Callback | Note | Intake | Start
+Work = Callback | Note | Intake | Start | Cancel
 Message = Work | Wake
 
 
@@ -66,6 +75,7 @@ class Bridge:
     """A bridge POST at a gateway, which answers it once or dies."""
 
     slot: Slot
+    token: str
     deadline: datetime
 
 
@@ -93,6 +103,8 @@ class State:
     posts: int = 0
     #: The slots whose result was taken in and marked (rule H4).
     marked: set[Slot] = field(default_factory=set)
+    #: What the IRMA server has announced of sessions, whether it was stored or not.
+    announced: dict[str, Lookup] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """The first session is live, as POST /session leaves it."""

@@ -14,10 +14,11 @@ from orchestrator.domain.ruling import Ruling, preceding, telling_overtaken
 from orchestrator.domain.settling import Report, Settled
 from schemas.messages import End
 from tests.unit.domain.model.gateways import Gateways
-from tests.unit.domain.model.irma import LIFETIME
+from tests.unit.domain.model.irma import LIFETIME, Session
 from tests.unit.domain.model.ledger import hold
 from tests.unit.domain.model.state import (
     Callback,
+    Cancel,
     Intake,
     Message,
     Note,
@@ -65,6 +66,9 @@ class Workers(Gateways):
                 return self.take_in(slot, token), []
             case Start(slot):
                 return self._lease(slot, owner), []
+            case Cancel(_, token):
+                self._cancel(self.irma.sessions[token])
+                return set(), []
 
     def _claim(self, message: Callback) -> tuple[set[str], list[Message]]:
         """The endpoint's answer claims the slot after the step."""
@@ -118,11 +122,18 @@ class Workers(Gateways):
             self._look_soon(slot.following)
 
     def _give_up(self, row: Step | None) -> None:
-        """Another session of the step was proved: the row's own is cancelled."""
+        """Another session of the step was proved: the row's own is to be cancelled.
+
+        That goes out with the transaction, as nothing else knows the session any more.
+        """
         if row is None:
             return
-        session = self.irma.sessions[row.token_hash or ""]
-        hold("H3: who proved first goes on", not self.irma.at_work(session.token))
+        token = row.token_hash or ""
+        hold("H3: who proved first goes on", not self.irma.at_work(token))
+        self.queue.append(Cancel(row.slot, token))
+
+    def _cancel(self, session: Session) -> None:
+        """Nobody has to do it again once it was done, or cannot be done any more."""
         if session.alive(self.now):
             self.cancel(session, announced=True, stored=True)
 
