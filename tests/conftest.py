@@ -1,11 +1,14 @@
-"""What all tests share: the broker of this run, and the order from fast to slow."""
+"""What all tests share: broker and database of this run, the order from fast to slow."""
 
 import os
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from orchestrator.local.postgresql import Postgresql, private_postgresql
+from orchestrator.local.postgresql import postgresql as postgresql_of_this_run
 from orchestrator.local.rabbitmq import Broker
 from orchestrator.local.rabbitmq import broker as broker_of_this_run
 
@@ -40,3 +43,32 @@ async def vhost_url(broker: Broker) -> AsyncIterator[str]:
     """A fresh vhost of the test's own, which is removed afterwards."""
     async with broker.vhost(f"test-{uuid.uuid4()}") as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+async def postgresql(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Postgresql]:
+    """The PostgreSQL at POSTGRESQL_URL, else a private one; without one tests fail."""
+    run_dir = tmp_path_factory.mktemp("postgresql")
+    url = os.environ.get("POSTGRESQL_URL")
+    async with postgresql_of_this_run(run_dir, url) as running:
+        yield running
+
+
+@pytest.fixture
+async def postgresql_url(postgresql: Postgresql) -> AsyncIterator[str]:
+    """A fresh database of the test's own, without a schema; removed afterwards."""
+    async with postgresql.database(f"test-{uuid.uuid4()}") as url:
+        yield url
+
+
+@pytest.fixture
+async def stoppable(postgresql: Postgresql, tmp_path: Path) -> AsyncIterator[Postgresql]:
+    """One whose server a test may stop, kill and start; afterwards it runs again."""
+    if postgresql.server is not None:
+        yield postgresql
+        await postgresql.server.start()
+        return
+    async with private_postgresql(tmp_path, durable=False) as private:
+        yield private

@@ -59,12 +59,22 @@ class WorkerKind(StrEnum):
 def up(
     run_dir: RunDir = LOCAL_RUN,
     callbacks: Annotated[int, typer.Option(min=1, help="Callback workers.")] = 1,
+    database_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ORCHESTRATOR_DATABASE_URL",
+            show_envvar=True,
+            help="postgresql://...; else an SQLite file in the run folder.",
+        ),
+    ] = None,
 ) -> None:
     """Run everything on this machine until Ctrl-C."""
     from orchestrator.cli.running import run_up
+    from orchestrator.local.stack import Plan
 
     run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _exit(run_up(run_dir.absolute(), callbacks, os.environ))
+    plan = Plan(callbacks=callbacks, database_url=database_url)
+    _exit(run_up(run_dir.absolute(), plan, os.environ))
 
 
 @app.command()

@@ -24,14 +24,13 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-async def run_up(run_dir: Path, callbacks: int, environ: Mapping[str, str]) -> int:
+async def run_up(run_dir: Path, plan: Plan, environ: Mapping[str, str]) -> int:
     """Run everything until Ctrl-C or SIGTERM, and say where it is."""
-    return await until_signal(_up(run_dir, callbacks, environ), interrupted=0)
+    return await until_signal(_up(run_dir, plan, environ), interrupted=0)
 
 
-async def _up(run_dir: Path, callbacks: int, environ: Mapping[str, str]) -> int:
+async def _up(run_dir: Path, plan: Plan, environ: Mapping[str, str]) -> int:
     print("starting …", flush=True)
-    plan = Plan(callbacks=callbacks)
     async with installation(run_dir, plan, environ) as (stack, rabbitmq):
         _say_where(stack, rabbitmq)
         await asyncio.Event().wait()

@@ -109,10 +109,13 @@ class Processes:
         env: Mapping[str, str] | None = None,
         ready: Callable[[], Awaitable[None]] | None = None,
         ready_timeout_s: float = READY_TIMEOUT_S,
+        cwd: Path | None = None,
+        user: str | None = None,
     ) -> int:
         """Start a program and return its process id once it is ready.
 
-        Ready is what `ready` waits for, or the program's own `READY=1` (sd_notify).
+        Ready is what `ready` waits for, or the program's own `READY=1` (sd_notify). It
+        runs in the run folder and as ourselves, unless `cwd` and `user` say otherwise.
 
         Raises:
             ProcessError: the name is taken, or the program ended or said nothing in time.
@@ -122,7 +125,9 @@ class Processes:
         self._children.pop(name, None)  # one that ended: the new one is the youngest
         with NotifySocket() as notify:
             said = {} if ready else {"NOTIFY_SOCKET": notify.address}
-            child = await self._spawn(name, argv, {**BASE_ENV, **(env or {}), **said})
+            child = await self._spawn(
+                name, argv, {**BASE_ENV, **(env or {}), **said}, cwd=cwd, user=user
+            )
             try:
                 await _until_ready(child, ready or notify.ready, ready_timeout_s)
             except BaseException:  # cancelled, too: nothing half-started is left behind
@@ -131,7 +136,34 @@ class Processes:
         child.is_watched = True
         return child.process.pid
 
-    async def stop(self, name: str, *, timeout_s: float = STOP_TIMEOUT_S) -> int | None:
+    async def run(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        user: str | None = None,
+    ) -> None:
+        """Run a program to its end.
+
+        Raises:
+            ProcessError: it failed; the text quotes the end of its log.
+        """
+        child = await self._spawn(name, argv, BASE_ENV, cwd=cwd, user=user)
+        try:
+            exit_code = await asyncio.shield(child.ended)
+        finally:
+            await self._killed(child)
+        if exit_code:
+            raise ProcessError(f"{name} failed ({_how(exit_code)}){_tail(child.log)}")
+
+    async def stop(
+        self,
+        name: str,
+        *,
+        timeout_s: float = STOP_TIMEOUT_S,
+        by: signal.Signals = signal.SIGTERM,
+    ) -> int | None:
         """Ask a process to end and kill it after `timeout_s`; its exit code.
 
         None if it is gone already: a start that was cut short ends its own.
@@ -140,7 +172,7 @@ class Processes:
         if child is None:
             return None
         child.is_watched = False
-        _signal(child, signal.SIGTERM)
+        _signal(child, by)
         _signal(child, signal.SIGCONT)  # a frozen process could not hear the other
         try:
             async with asyncio.timeout(timeout_s):
@@ -183,17 +215,24 @@ class Processes:
         return tuple(self._exited)
 
     async def _spawn(
-        self, name: str, argv: Sequence[str], env: Mapping[str, str]
+        self,
+        name: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        cwd: Path | None,
+        user: str | None,
     ) -> _Child:
         log = self.log(name)
+        tethered = (tether.__file__, str(os.getpid()), user or tether.SAME_USER)
         with _appending(log) as output:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), *argv),
+                *(sys.executable, "-I", "-S", *tethered, *argv),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=env,
-                cwd=self._run_dir,
+                cwd=cwd or self._run_dir,
                 start_new_session=True,
             )
         child = _Child(name, process, log)

@@ -1,21 +1,26 @@
 """Runs a program that is killed when the process that started it dies, however it dies.
 
-Run as a script: `python -I -S tether.py PARENT_PID PROGRAM [ARGUMENT ...]`. The kernel's
-parent-death signal survives the exec below, so the program itself is tethered and keeps
-the process id. Nothing but the standard library, so that it costs little.
+Run as a script: `python -I -S tether.py PARENT_PID USER PROGRAM [ARGUMENT ...]`. The
+kernel's parent-death signal survives the exec below, so the program itself is tethered
+and keeps the process id. Nothing but the standard library, so that it costs little.
 """
 
 import ctypes
 import os
+import pwd
 import signal
 import sys
 
 #: `PR_SET_PDEATHSIG` of prctl(2).
 SET_PARENT_DEATH_SIGNAL = 1
+#: In place of a user's name.
+SAME_USER = "-"
 
 
-def main(parent_pid: int, argv: list[str]) -> None:
-    """Become the program `argv`, tethered to the process `parent_pid`."""
+def main(parent_pid: int, user: str, argv: list[str]) -> None:
+    """Become the program `argv` as `user`, tethered to the process `parent_pid`."""
+    if user != SAME_USER:  # first, as the kernel unties who changes the user
+        _become(user)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl: no parent-death signal")
@@ -27,5 +32,12 @@ def main(parent_pid: int, argv: list[str]) -> None:
         sys.exit(f"{argv[0]} cannot be run: {error.strerror}")
 
 
+def _become(user: str) -> None:
+    entry = pwd.getpwnam(user)
+    os.initgroups(user, entry.pw_gid)
+    os.setgid(entry.pw_gid)
+    os.setuid(entry.pw_uid)
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2:])
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3:])

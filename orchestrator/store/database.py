@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
@@ -23,6 +24,9 @@ T = TypeVar("T")
 
 #: How often a transaction that lost a race is tried in all.
 TRIES_MAX: Final = 3
+
+#: Before it is tried again: whoever won takes the locks that it let go.
+PAUSE_S: Final = 0.01
 
 #: How long to wait for a lock, a connection or an answer.
 PATIENCE_S: Final = 5.0
@@ -60,13 +64,14 @@ class Database:
 
     async def look(self, act: Callable[[Connection], T]) -> T:
         """What a function reads by queries of its own."""
-        try:
-            return await self._driver.read(act)
-        except FAULTS as fault:
-            raise translated(fault) from None
+        return await self._repeat(lambda: self._driver.read(act))
 
     async def write(self, act: Callable[[Connection], T]) -> T:
-        """One transaction; it is repeated as a whole when it lost a race.
+        """One transaction; it is repeated as a whole when it lost a race."""
+        return await self._repeat(lambda: self._driver.write(act))
+
+    async def _repeat(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Try again what would go through then.
 
         A lock that was waited for in vain is a lost race too, but then the patience is
         over as well.
@@ -75,12 +80,13 @@ class Database:
         tries = 1
         while True:
             try:
-                return await self._driver.write(act)
+                return await attempt()
             except FAULTS as fault:
                 last = tries == TRIES_MAX or time.monotonic() >= until
                 if last or not passes(fault):
                     raise translated(fault) from None
             tries += 1
+            await asyncio.sleep(PAUSE_S)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -11,6 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import AdaptedConnection
+    from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 T = TypeVar("T")
@@ -18,36 +20,57 @@ T = TypeVar("T")
 #: Being let in is quick, however patient the caller is with what comes then.
 CONNECT_TIMEOUT_S: Final = 5.0
 
+#: Connections of one process. A transaction holds one for milliseconds, and a server
+#: takes 100 by default, from all processes together.
+CONNECTIONS: Final = 8
+
+#: A process that froze in a transaction does not keep its locks. Nothing of ours waits
+#: inside one, but for the database itself.
+IDLE_IN_TRANSACTION: Final = "10s"
+
 
 class Postgresql:
-    """One pool; reading needs no transaction."""
+    """One pool; reading needs no transaction.
+
+    The patience is for the turn in the pool, the way to the server and its answers
+    together. Its own limits are for those that it did not hear hang up.
+    """
 
     def __init__(self, url: URL, patience_s: float) -> None:
+        self._patience_s = patience_s
+        patience_ms = str(max(round(patience_s * 1000), 1))
         self._writer = create_async_engine(
             url.set(drivername="postgresql+asyncpg"),
             hide_parameters=True,
+            pool_size=CONNECTIONS,
+            max_overflow=0,
             pool_timeout=patience_s,
+            pool_use_lifo=True,  # the others stay idle, and the server may close them
             connect_args={
                 "timeout": min(patience_s, CONNECT_TIMEOUT_S),
-                "command_timeout": patience_s,
                 "server_settings": {
                     "application_name": "session-chain-orchestrator",
-                    # a process that froze in a transaction does not keep its locks
-                    "idle_in_transaction_session_timeout": "30s",
+                    "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION,
+                    "lock_timeout": patience_ms,
+                    "statement_timeout": patience_ms,
                 },
             },
         )
         event.listen(self._writer.sync_engine, "checkout", _replace_closed)
+        event.listen(self._writer.sync_engine, "close", _hang_up)
         self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
 
     async def read(self, act: Callable[[Connection], T]) -> T:
         """Run single queries, each on its own."""
-        async with self._reader.connect() as connection:
+        async with (
+            asyncio.timeout(self._patience_s),
+            self._reader.connect() as connection,
+        ):
             return await connection.run_sync(act)
 
     async def write(self, act: Callable[[Connection], T]) -> T:
         """Run one transaction and commit it."""
-        async with self._writer.begin() as connection:
+        async with asyncio.timeout(self._patience_s), self._writer.begin() as connection:
             return await connection.run_sync(act)
 
     async def close(self) -> None:
@@ -63,3 +86,8 @@ def _replace_closed(
     """The pool's own ping takes three round trips; a closed socket is known without."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError
+
+
+def _hang_up(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    """A server that does not answer would not let us take leave either."""
+    connection.driver_connection.terminate()

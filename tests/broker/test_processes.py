@@ -63,6 +63,27 @@ async def test_a_missing_program_is_an_error_with_its_name(tmp_path: Path) -> No
             await processes.start("one", ["no-such-program"])
 
 
+async def test_a_program_is_run_to_its_end(tmp_path: Path) -> None:
+    """It runs where it was told; one that fails is an error that quotes its log."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    async with Processes(tmp_path) as processes:
+        await processes.run("good", python("open('here', 'w')"), cwd=folder)
+        assert (folder / "here").exists()
+        assert not processes.runs("good")
+        with pytest.raises(
+            ProcessError, match=r"bad failed \(exit code 3\)(?s:.)*no disk"
+        ):
+            await processes.run("bad", python("print('no disk'); exit(3)"))
+
+
+async def test_stop_asks_by_the_signal_that_the_program_knows(tmp_path: Path) -> None:
+    """Not every program takes SIGTERM for a wish to end at once."""
+    async with Processes(tmp_path) as processes:
+        await processes.start("one", python(DEAF))
+        assert await processes.stop("one", by=signal.SIGQUIT) == -signal.SIGQUIT
+
+
 async def test_a_silent_process_is_killed(tmp_path: Path) -> None:
     """A program that is never ready is an error after its time, and is gone."""
     async with Processes(tmp_path) as processes:
@@ -222,7 +243,8 @@ async def test_a_tether_to_a_dead_process_starts_nothing(tmp_path: Path) -> None
     sign_of_life = tmp_path / "ran"
     nobody = str(2**22 + 1)  # above the highest process id there can be
     late = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", tether.__file__, nobody, "touch", str(sign_of_life))
+        *(sys.executable, "-I", "-S", tether.__file__, nobody, tether.SAME_USER),
+        *("touch", str(sign_of_life)),
     )
     assert await late.wait() == 1
     assert not sign_of_life.exists()

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from orchestrator.domain.chain import Slot
 from orchestrator.ports import Store
+from orchestrator.store import open_store
 from tests.contract.store.process import claim
 from tests.contract.store.samples import (
     LEASE,
     NOW,
+    SECOND,
     a_chain,
     a_row,
     a_step,
@@ -96,6 +98,33 @@ async def test_due_rows_are_taken_by_one_clock_each(store: Store, other: Store) 
 
     found = [row.id for rows in [*taken, left] for row in rows]
     assert sorted(found) == sorted(ids)
+
+
+async def test_three_clocks_publish_every_row_once_and_in_time(
+    url: str, store: Store
+) -> None:
+    """Each takes, publishes and drops, while more comes: none twice, the oldest first."""
+    ids = [f"w{n}" for n in range(150)]
+    published: list[str] = []
+
+    async def put() -> None:
+        for n in range(0, 150, 10):
+            due_at = NOW - (150 - n) * SECOND
+            await store.put_waiting(*(a_row(i, due_at=due_at) for i in ids[n : n + 10]))
+
+    async def clock(owner: str) -> None:
+        async with open_store(url, now=lambda: NOW) as mine:
+            while len(published) < len(ids):
+                rows = await mine.take_due_waiting(NOW, owner=owner, lease=LEASE, limit=7)
+                assert rows == sorted(rows, key=lambda row: row.due_at)
+                published.extend(row.id for row in rows)
+                await mine.drop_waiting([row.id for row in rows])
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(put(), *(clock(f"clock-{n}") for n in range(3)))
+
+    assert sorted(published) == sorted(ids)
+    assert await store.waiting(limit=9) == []
 
 
 async def test_due_steps_are_taken_by_one_clock_each(store: Store, other: Store) -> None:

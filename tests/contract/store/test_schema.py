@@ -86,14 +86,15 @@ async def test_looking_at_the_schema_waits_for_no_writer(tmp_path: Path) -> None
         await check_schema(f"sqlite:///{path}")
 
 
-async def test_a_newer_database_is_told_apart(url: str) -> None:
+async def test_a_newer_database_is_told_apart(empty_url: str) -> None:
     """An upgrade with this program would not help."""
+    await migrate(empty_url)
     newer = text("UPDATE alembic_version SET version_num = 'f00f'")
-    async with open_database(url) as database:
+    async with open_database(empty_url) as database:
         await database.write(lambda connection: connection.execute(newer).rowcount)
 
     with pytest.raises(NotConfigured, match=r"revision f00f.*newer program"):
-        await check_schema(url)
+        await check_schema(empty_url)
 
 
 async def test_several_processes_may_upgrade_at_once(empty_url: str) -> None:
