@@ -23,7 +23,13 @@ from orchestrator.domain.lookup import (
     look_again,
     report_due,
 )
-from orchestrator.domain.ruling import Outcome, Ruling, end_chain, started
+from orchestrator.domain.ruling import (
+    CHECK_AFTER_CALLBACK,
+    Outcome,
+    Ruling,
+    end_chain,
+    started,
+)
 from schemas.messages import End
 
 if TYPE_CHECKING:
@@ -104,8 +110,10 @@ def _settle_completed(
     irma.md §7.7).
     """
     early = report.status == "TIMEOUT" and _at_work(view, row)
-    if not own or early or not (report.proved or report.stored):
+    if not own or early:
         return Ruling(outcome=Settled.NO_EFFECT)
+    if not (report.proved or report.stored):
+        return _looked_at_soon(view, row)
     if report.proved or _failed_on(view):
         return _as_stored(view, row, report)
     if row.sealed_result is not None:
@@ -115,6 +123,14 @@ def _settle_completed(
         # The answer that claims the next slot brings the result; the clock asks again.
         return Ruling(outcome=Settled.NO_EFFECT)
     return _as_stored(view, row, report)
+
+
+def _looked_at_soon(view: View, row: Step) -> Ruling[Settled]:
+    """What is only announced decides nothing, but is most likely being stored (H1)."""
+    soon = view.now + CHECK_AFTER_CALLBACK
+    if row.check_at is None or row.check_at <= soon:
+        return Ruling(outcome=Settled.NO_EFFECT)
+    return Ruling(outcome=Settled.NO_EFFECT, steps=(replace(row, check_at=soon),))
 
 
 def _as_stored(view: View, row: Step, report: Report) -> Ruling[Settled]:

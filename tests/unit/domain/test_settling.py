@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.domain.chain import Chain, ChainState, Step, StepState
 from orchestrator.domain.lookup import HANDLER_MAX, PURGE_MIN
-from orchestrator.domain.ruling import CHECK_LIVE, Ruling
+from orchestrator.domain.ruling import CHECK_AFTER_CALLBACK, CHECK_LIVE, Ruling
 from orchestrator.domain.settling import (
     Missing,
     Report,
@@ -274,8 +274,16 @@ def test_a_completed_session_finishes(chain: Chain, *, stored: bool) -> None:
 
 @pytest.mark.parametrize("report", BAD, ids=lambda report: report.status)
 def test_a_completed_session_is_not_cancelled_by_an_announcement(report: Report) -> None:
-    """Rule H3: its result was taken in; what is announced may not be stored."""
-    assert settled(COMPLETED, report) == NO_EFFECT
+    """Rule H3: its result was taken in; what is announced may not be stored.
+
+    But it may be any moment, so that it is looked up soon (a TIMEOUT not before H1).
+    """
+    ruling = settled(COMPLETED, report)
+    assert (ruling.outcome, ruling.chain, ruling.events) == (Settled.NO_EFFECT, None, ())
+    soon = () if report.status == "TIMEOUT" else (NOW + CHECK_AFTER_CALLBACK,)
+    assert tuple(row.check_at for row in ruling.steps) == soon
+    again = replace(COMPLETED, check_at=NOW)
+    assert settled(again, report) == NO_EFFECT
 
 
 @pytest.mark.parametrize(

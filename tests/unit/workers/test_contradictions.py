@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from orchestrator.domain.chain import ChainState, Slot, StepState
-from orchestrator.domain.ruling import CHECK_LIVE
+from orchestrator.domain.ruling import CHECK_AFTER_CALLBACK, CHECK_LIVE
 from schemas.messages import End, NotifyWork
 from tests.support.asgi import call
 from tests.support.fakes import token_of
@@ -53,6 +53,25 @@ async def test_a_step_the_chain_has_failed_on_is_told_as_it_ended(
     assert workshop.publisher.types == ["session.cancelled"]
     served = await call(workshop.gateway, "GET", f"/session/{begun.token}/result")
     assert served.json == cancelled.to_wire()
+
+
+async def test_what_is_announced_of_a_failed_chain_is_looked_up_at_once(
+    workshop: Workshop,
+) -> None:
+    """The app's DELETE is announced before it is stored; the requestor waits for it."""
+    begun = await workshop.begin(telling())
+    await says(workshop, begun, End.FAILED)
+    workshop.publisher.calls.clear()
+    cancelled = result_of(begun.token, "CANCELLED", None)
+    workshop.backend.results[begun.token] = cancelled
+    await workshop.report(begun.slot, cancelled)
+    assert told(workshop) == []
+    workshop.clock.advance(CHECK_AFTER_CALLBACK.total_seconds())
+    assert await workshop.beat() == 1
+    (looked_up,) = workshop.publisher.work
+    await workshop.session_worker()(delivery(looked_up))
+    await workshop.settled()
+    assert told(workshop) == [cancelled]
 
 
 @pytest.mark.trap("T9")
