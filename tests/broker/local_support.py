@@ -39,6 +39,7 @@ import asyncio, os, signal
 from orchestrator.lifecycle import notify_ready
 
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # a shell's background jobs ignore it
 asyncio.run(notify_ready(os.environ.get("NOTIFY_SOCKET")))
 while True:
     signal.pause()

@@ -28,7 +28,7 @@ BAD = {
     ),
     "attribute id of two parts": (
         json.dumps({"@context": DISCLOSURE, "disclose": [[["a.b"]]]}).encode(),
-        "disclose[0][0][0]: Expected attribute request to consist of 4 or 3 parts",
+        "Expected attribute request to consist of 4 or 3 parts, 2 found",
     ),
     "broken JSON": (b'{"@context":', "JSON"),
     "body of 20 MB": (

@@ -53,6 +53,7 @@ class Seen:
     id: str
     token: str
     page: Page
+    wallet: str
     faults: list[str] = field(default_factory=list)
 
     async def says(self, text: str) -> None:
@@ -65,7 +66,7 @@ class Seen:
         href = await link.get_attribute("href", timeout=BOUND_MS)
         assert href is not None
         base, _, quoted = href.partition("#")
-        assert base == "https://open.yivi.app/-/session"
+        assert base == self.wallet
         return SessionPointer.model_validate(json.loads(unquote(quoted)))
 
 
@@ -86,7 +87,8 @@ async def opened(
     )
     async with context:
         page = await context.new_page()
-        seen = Seen(id=chain_id, token=package.token, page=page)
+        wallet = f"{lab.stack.irma_server_url}/wallet"
+        seen = Seen(id=chain_id, token=package.token, page=page, wallet=wallet)
         page.on("pageerror", lambda error: seen.faults.append(str(error)))
         page.on(
             "console",
