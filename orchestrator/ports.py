@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
+from orchestrator.domain.breaker import Endpoint, Release
 from orchestrator.domain.chain import Chain, Slot, Step, View
 from orchestrator.domain.delivery import Reply
 from schemas.events import CLOUDEVENTS_JSON, Event, dump_event
@@ -23,7 +24,7 @@ from schemas.irma import (
     SessionResult,
     Status,
 )
-from schemas.messages import CallbackWork, ReplyAddress, WakeUp, Work, dump
+from schemas.messages import CallbackWork, Lane, ReplyAddress, WakeUp, Work, dump
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +46,8 @@ class Queues:
     """The names of the queues that messages are published to by name (DESIGN §5)."""
 
     CALLBACKS = "callbacks"
+    CALLBACKS_REPLAY = "callbacks.replay"
+    CALLBACKS_EVENTS = "callbacks.events"
     SESSIONS = "sessions"
     HISTORY = "history"
     DEAD = "dead"
@@ -53,6 +56,17 @@ class Queues:
 
 #: The exchange that subscribers bind to.
 EVENTS_EXCHANGE: Final = "chain.events"
+
+#: The fanout exchange by which workers learn what has changed at endpoints.
+ENDPOINTS_EXCHANGE: Final = "chain.endpoints"
+
+#: Each lane's callbacks have a queue of their own, so that a backlog in one of them does
+#: not stand before another's.
+LANES: Final = {
+    Lane.LIVE: Queues.CALLBACKS,
+    Lane.REPLAY: Queues.CALLBACKS_REPLAY,
+    Lane.EVENTS: Queues.CALLBACKS_EVENTS,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +99,7 @@ def event_message(event: Event) -> Message:
 
 def work_message(work: Work) -> Message:
     """A work message on its way to its queue; `:work` keeps its id apart from events'."""
-    queue = Queues.CALLBACKS if isinstance(work, CallbackWork) else Queues.SESSIONS
+    queue = LANES[work.lane] if isinstance(work, CallbackWork) else Queues.SESSIONS
     return Message(id=f"{work.id}:work", routing_key=queue, body=dump(work))
 
 
@@ -212,6 +226,9 @@ class Waiting:
     created_at: datetime
 
 
+#: The kind of rows that wait for their endpoint and not for a time.
+PARKED: Final = "parked"
+
 #: Whoever wrote an outbox row publishes it right after, and the broker may still confirm
 #: it; only then the clock does.
 RELAY_PAUSE: Final = timedelta(seconds=2)
@@ -235,6 +252,15 @@ class ChainRow:
 
     chain: Chain
     steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointRow:
+    """An endpoint as lists show it: how it stands, how many rows wait and since when."""
+
+    endpoint: Endpoint
+    parked: int
+    oldest_at: datetime | None
 
 
 class Store(Protocol):
@@ -297,13 +323,53 @@ class Store(Protocol):
     async def take_due_waiting(
         self, now: datetime, *, owner: str, lease: timedelta, limit: int
     ) -> list[Waiting]:
-        """Lease due rows that nobody holds, oldest first."""
+        """Lease due rows that nobody holds, oldest first; never parked ones."""
 
     async def drop_waiting(self, ids: Sequence[str]) -> None:
         """Delete rows whose messages were confirmed."""
 
     async def waiting(self, *, chain_id: str | None = None, limit: int) -> list[Waiting]:
         """Waiting rows by due time."""
+
+    async def park(
+        self, rows: Sequence[Waiting], *, busy_until: Mapping[str, datetime]
+    ) -> None:
+        """Add parked rows, and rows of endpoints that have none yet; as `put_waiting`.
+
+        Of a closed endpoint that is busy nothing is released before the time given.
+        """
+
+    async def release_parked(
+        self,
+        now: datetime,
+        rule: Callable[[Endpoint], Release | None],
+        *,
+        owner: str,
+        lease: timedelta,
+        endpoints_max: int,
+    ) -> list[Waiting]:
+        """Lease the oldest parked rows of endpoints that a rule releases some of.
+
+        The endpoint's row is locked meanwhile, and written only if rows were released.
+        """
+
+    async def endpoint(self, origin: str) -> Endpoint | None:
+        """One endpoint's row; there is none before it parked, opened or was paused."""
+
+    async def endpoints(self) -> list[Endpoint]:
+        """Every endpoint's row."""
+
+    async def endpoint_rows(self) -> list[EndpointRow]:
+        """Every endpoint with what is parked for it, by origin."""
+
+    async def change_endpoint(
+        self, before: Endpoint, after: Endpoint, outbox: Sequence[Message]
+    ) -> bool:
+        """Compare and set: write it if the row has still the version of `before`.
+
+        `before` of version 0 may have no row yet. Returns whether it was written; only
+        then is the outbox.
+        """
 
     async def append_events(self, events: Sequence[Event]) -> list[Event]:
         """Write a batch; each new event gets its chain's next `sequence`.
@@ -322,7 +388,7 @@ class Store(Protocol):
         """Mark events as published to subscribers."""
 
     async def events(self, chain_id: str) -> list[Event]:
-        """A chain's events in order."""
+        """A chain's events in order; or an endpoint's, by its origin."""
 
 
 # ---------------------------------------------------------------------- backends

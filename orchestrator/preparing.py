@@ -5,6 +5,7 @@ The capability URLs hold all that the gateway needs to take in a result (DESIGN 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -14,6 +15,7 @@ from orchestrator.domain.chain import Slot
 from orchestrator.sealing import Sealer
 from schemas.capabilities import Capability
 from schemas.irma import VALIDITY_DEFAULT_S, SessionRequest
+from schemas.messages import CallbackWork
 
 #: A callback may come as late as the chain may live, and the backend's own delays.
 SLACK: Final = timedelta(hours=1)
@@ -60,6 +62,37 @@ def unaugmentable(request: SessionRequest, *, enabled: bool) -> str | None:
 def page_url(sealer: Sealer, base_url: str, chain_id: str) -> str:
     """The address of a chain's page: whoever knows it is the chain's user."""
     return f"{base_url.rstrip('/')}/page/{sealer.page_token(chain_id)}"
+
+
+def reply_url(
+    sealer: Sealer,
+    base_url: str,
+    work: CallbackWork,
+    *,
+    session: str,
+    until: datetime,
+) -> str:
+    """The address to which an endpoint may send its answer to this attempt later on.
+
+    Args:
+        sealer: seals it.
+        base_url: where the gateway is reached.
+        work: the callback, with the number of the attempt.
+        session: the ordinal of the session whose result is POSTed.
+        until: when it expires.
+    """
+    capability = Capability(
+        kind="reply",
+        chain_id=work.chain_id,
+        step=work.step,
+        generation=work.generation,
+        requestor=work.requestor,
+        validity_s=work.validity_s,
+        expires_at=math.ceil(until.timestamp()),
+        session=session,
+        attempt=work.attempt,
+    )
+    return f"{base_url.rstrip('/')}/reply/{sealer.seal_capability(capability)}"
 
 
 def web_url(url: str | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic import JsonValue
@@ -34,6 +35,10 @@ class RowSecrets:
             sealed_token=self.seal_token(slot, result.token),
             sealed_result=self.seal_result(slot, result),
         )
+
+    def answer_hash(self, answer: Mapping[str, JsonValue]) -> str:
+        """What tells an endpoint's answer that is repeated from a rival one."""
+        return self.sealer.digest(json.dumps(answer, sort_keys=True).encode())
 
     def seal_token(self, slot: Slot, token: str) -> str:
         """The backend's requestor token."""

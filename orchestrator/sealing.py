@@ -24,7 +24,12 @@ from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.domain.errors import NotConfigured, SealBroken, SealKeyUnknown
+from orchestrator.domain.errors import (
+    NotConfigured,
+    SealBroken,
+    SealExpired,
+    SealKeyUnknown,
+)
 from schemas.capabilities import Capability
 
 M = TypeVar("M", bound=BaseModel)
@@ -138,11 +143,12 @@ class Sealer:
 
         Raises:
             SealKeyUnknown: as `open`.
-            SealBroken: as `open_model`, or the capability has expired.
+            SealBroken: as `open_model`.
+            SealExpired: it is ours, but its time is over.
         """
         capability = self.open_model(Capability, token, bound_to=_CAPABILITY)
         if capability.expires_at <= now.timestamp():
-            raise SealBroken("the capability has expired")
+            raise SealExpired("the capability has expired")
         return capability
 
     def page_token(self, chain_id: str) -> str:

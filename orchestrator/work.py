@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal, TypedDict
+from typing import Final, Literal, TypedDict
 
 from pydantic import JsonValue
 
 from orchestrator.domain.chain import Slot
 from orchestrator.domain.endpoint import origin_of
-from orchestrator.ports import Message, Waiting, work_message
+from orchestrator.ports import PARKED, Message, Waiting, work_message
 from orchestrator.sealing import Sealer
 from schemas.capabilities import Capability
 from schemas.events import Purpose
@@ -40,6 +40,12 @@ from schemas.messages import (
     WakeUp,
     Work,
 )
+
+#: The kind of rows that hold a callback's next attempt.
+RETRY: Final = "retry"
+
+#: The kind of rows that end a chain when a later answer does not come.
+DEADLINE: Final = "deadline"
 
 #: How much of a token's keyed hash tells the sessions of one step apart.
 _ORDINAL_CHARS = 12
@@ -111,9 +117,11 @@ class WorkMaker:
         secrets: CallbackSecrets,
         request: SessionRequest,
         cause: str,
+        *,
+        name: str = "next",
     ) -> NextWork:
-        """The endpoint's answer is this request."""
-        next_id = f"{work.id}-next"
+        """The endpoint's answer is this request; `name` tells how it came in ids."""
+        next_id = f"{work.id}-{name}"
         wire: dict[str, JsonValue] = request.to_wire()
         inner = NextSecrets(
             result=secrets.result, token=secrets.token, url=secrets.url, request=wire
@@ -132,12 +140,13 @@ class WorkMaker:
         work: CallbackWork,
         secrets: CallbackSecrets,
         *,
-        end: Literal[End.COMPLETED, End.FAILED],
+        end: Literal[End.COMPLETED, End.FAILED, End.EXPIRED],
         cause: str,
         reason: str | None = None,
+        name: str = "end",
     ) -> EndWork:
-        """The endpoint's answer, or its lack, ends the chain."""
-        end_id = f"{work.id}-end"
+        """The endpoint's answer, or its lack, ends the chain; `name` as above."""
+        end_id = f"{work.id}-{name}"
         return EndWork(
             id=end_id,
             **_placed(slot_of(work), work.requestor),
@@ -154,6 +163,7 @@ class WorkMaker:
             update={
                 "attempt": work.attempt + 1,
                 "retries": work.retries + 1,
+                "parked_at": None,
                 "reply": None,
             }
         )
@@ -162,9 +172,58 @@ class WorkMaker:
         row_id = f"{work.id}-retry-{later.retries}"
         return Waiting(
             id=row_id,
-            kind="retry",
+            kind=RETRY,
             due_at=now + timedelta(seconds=delay_s),
             message=replace(work_message(later), id=f"{row_id}:work"),
+            chain_id=work.chain_id,
+            endpoint=work.endpoint,
+            created_at=now,
+        )
+
+    def parked(self, work: CallbackWork, now: datetime) -> Waiting:
+        """The same try, kept back until its endpoint may be asked (DESIGN §4).
+
+        Parked again it keeps its first time, by which rows are released. Each parking has
+        a row of its own: the one before is deleted only after its message went out.
+        """
+        first = work.parked_at or now
+        later = work.model_copy(
+            update={"parked_at": first, "parkings": work.parkings + 1, "reply": None}
+        )
+        row_id = f"{work.id}-parked-{later.parkings}"
+        return Waiting(
+            id=row_id,
+            kind=PARKED,
+            due_at=first,
+            message=replace(work_message(later), id=f"{row_id}:work"),
+            chain_id=work.chain_id,
+            endpoint=work.endpoint,
+            created_at=first,
+        )
+
+    def deadline(
+        self,
+        work: CallbackWork,
+        secrets: CallbackSecrets,
+        *,
+        until: datetime,
+        cause: str,
+        now: datetime,
+    ) -> Waiting:
+        """The end of a chain whose endpoint never sends the answer it has promised."""
+        ending = self.ending(
+            work.model_copy(update={"reply": None}),
+            secrets,
+            end=End.EXPIRED,
+            cause=cause,
+            reason="the endpoint answered 202, but its answer did not come in time",
+            name=DEADLINE,
+        )
+        return Waiting(
+            id=ending.id,
+            kind=DEADLINE,
+            due_at=until,
+            message=work_message(ending),
             chain_id=work.chain_id,
             endpoint=work.endpoint,
             created_at=now,
@@ -189,14 +248,15 @@ class WorkMaker:
             sealed=self.sealer.seal_model(secrets, bound_to=intake_id),
         )
 
-    def note(self, slot: Slot, requestor: str, token: str) -> NoteWork:
+    def note(self, slot: Slot, requestor: str, result: SessionResult) -> NoteWork:
         """A proved result was taken in while the store was away (rule H4)."""
-        note_id = slot.event_id("note", self.ordinal(token))
+        note_id = slot.event_id("note", self.ordinal(result.token))
+        secrets = NoteSecrets(token=result.token, result=result.to_wire())
         return NoteWork(
             id=note_id,
             **_placed(slot, requestor),
             cause=note_id,
-            sealed=self.sealer.seal_model(NoteSecrets(token=token), bound_to=note_id),
+            sealed=self.sealer.seal_model(secrets, bound_to=note_id),
         )
 
     def cancel(

@@ -110,15 +110,27 @@ class CallbackRetryingData(_Data):
     fault: str | None = None
 
 
+class CallbackParkedData(_Data):
+    """A callback is kept back for its endpoint's sake; its next attempt is not spent."""
+
+    endpoint: str
+    purpose: Purpose
+    attempt: int
+    kept: Literal["limit", "open", "paused"]
+
+
 class CallbackAnsweredData(_Data):
-    """The endpoint answered; `answer` is what it said about the chain."""
+    """The endpoint answered; `answer` is what it said about the chain.
+
+    One that came to the reply URL has neither status nor duration.
+    """
 
     endpoint: str
     purpose: Purpose
     attempt: int
     status: int | None = None
-    duration_ms: int
-    answer: Literal["next", "end", "noted"]
+    duration_ms: int | None = None
+    answer: Literal["next", "end", "later", "noted"]
 
 
 class CallbackFailedData(_Data):
@@ -132,8 +144,24 @@ class CallbackFailedData(_Data):
     fault: str | None = None
 
 
-class _Event(BaseModel):
-    """The envelope: CloudEvents attributes and our extensions."""
+class EndpointChangedData(_Data):
+    """How an endpoint stands: its breaker, and whether an operator has paused it.
+
+    `attempts` and `failures` are those of the window in which it opened last, `trips` how
+    often it opened since it was last well, `probe_at` when it is tried again.
+    """
+
+    state: Literal["closed", "open", "half_open"]
+    paused: bool
+    trips: int
+    attempts: int
+    failures: int
+    probe_at: datetime | None = None
+    note: EndReason | None = None
+
+
+class _Envelope(BaseModel):
+    """CloudEvents attributes, and the extensions that every event may have."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -143,13 +171,18 @@ class _Event(BaseModel):
     subject: str
     time: datetime
     datacontenttype: Literal["application/json"] = "application/json"
+    causationid: str | None = None
+    traceparent: str | None = None
+    sequence: Annotated[int, Field(ge=1)] | None = None
+
+
+class _Event(_Envelope):
+    """The envelope of a chain's event; its `subject` is the chain."""
+
     chainid: str
     step: Annotated[int, Field(ge=1)]
     generation: Annotated[int, Field(ge=0)]
     requestor: str
-    causationid: str | None = None
-    traceparent: str | None = None
-    sequence: Annotated[int, Field(ge=1)] | None = None
 
 
 class ChainStarted(_Event):
@@ -203,6 +236,13 @@ class CallbackRetrying(_Event):
     data: CallbackRetryingData
 
 
+class CallbackParked(_Event):
+    """A callback waits until its endpoint may be asked."""
+
+    type: Literal["callback.parked"] = "callback.parked"
+    data: CallbackParkedData
+
+
 class CallbackAnswered(_Event):
     """A callback got its answer."""
 
@@ -217,7 +257,16 @@ class CallbackFailed(_Event):
     data: CallbackFailedData
 
 
-Event = (
+class EndpointChanged(_Envelope):
+    """Something that operators should know of an endpoint; it is the `subject`."""
+
+    type: Literal[
+        "endpoint.opened", "endpoint.closed", "endpoint.paused", "endpoint.resumed"
+    ]
+    data: EndpointChangedData
+
+
+ChainEvent = (
     ChainStarted
     | ChainEnded
     | SessionRequested
@@ -225,9 +274,12 @@ Event = (
     | SessionCompleted
     | SessionEnded
     | CallbackRetrying
+    | CallbackParked
     | CallbackAnswered
     | CallbackFailed
 )
+
+Event = ChainEvent | EndpointChanged
 
 _EVENT: Final[TypeAdapter[Event]] = TypeAdapter(
     Annotated[Event, Field(discriminator="type")]

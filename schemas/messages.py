@@ -33,6 +33,14 @@ class End(StrEnum):
     EXPIRED = "expired"
 
 
+class Lane(StrEnum):
+    """The queues of callbacks, each with workers of its own (DESIGN §3)."""
+
+    LIVE = "live"
+    REPLAY = "replay"
+    EVENTS = "events"
+
+
 class ReplyAddress(_Strict):
     """Where a gateway waits for the step's outcome, and until when."""
 
@@ -57,10 +65,12 @@ _Waits = Annotated[int, Field(ge=0)]
 
 
 class CallbackWork(_Work):
-    """POST one result to one URL (queue `callbacks`); sealed: `CallbackSecrets`.
+    """POST one result to one URL (queue of its lane); sealed: `CallbackSecrets`.
 
     `attempt` is the number of the next HTTP try, `retries` how many background delays
-    were used up. Both travel here, so any worker may make the next try.
+    were used up. Both travel here, so any worker may make the next try. `parked_at` is
+    when the next try was first kept back for its endpoint's sake, `parkings` how often
+    tries of this callback were: it tells their rows apart.
     """
 
     kind: Literal["callback"] = "callback"
@@ -70,6 +80,9 @@ class CallbackWork(_Work):
     validity_s: int
     attempt: Annotated[int, Field(ge=1)] = 1
     retries: Annotated[int, Field(ge=0)] = 0
+    lane: Lane = Lane.LIVE
+    parked_at: datetime | None = None
+    parkings: Annotated[int, Field(ge=0)] = 0
     reply: ReplyAddress | None = None
     sealed: str
 
@@ -133,9 +146,10 @@ class NoteWork(_Work):
 
 
 class NoteSecrets(_Strict):
-    """The token of the session that was proved."""
+    """The token of the session that was proved, and its result as its backend gave it."""
 
     token: str
+    result: dict[str, JsonValue] | None = None
 
 
 class StartWork(_Work):

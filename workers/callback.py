@@ -10,22 +10,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from itertools import chain, repeat
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import chain, count, repeat
 from typing import Final, Literal
 
 import structlog
 
 from orchestrator.domain import happenings
+from orchestrator.domain.breaker import BUSY_PAUSE, Kept
 from orchestrator.domain.delivery import (
     Answer,
     Decision,
     Ended,
     GiveUp,
+    Later,
     Next,
     Reply,
     RetryLater,
     RetryLive,
-    RetryPolicy,
+    RetryPolicies,
     Tries,
     decide,
     decide_notification,
@@ -45,6 +49,7 @@ from orchestrator.ports import (
     wake_up_message,
     work_message,
 )
+from orchestrator.preparing import reply_url
 from orchestrator.sealing import Sealer
 from orchestrator.telemetry import bind_chain
 from orchestrator.work import WorkMaker, slot_of
@@ -64,6 +69,8 @@ from schemas.messages import (
     WakeUp,
 )
 from workers.decoding import callback_work
+from workers.isolation import Gate
+from workers.parking import Parking
 
 _log = structlog.get_logger(__name__)
 
@@ -73,15 +80,18 @@ ACT_PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 @dataclass(frozen=True, kw_only=True)
 class CallbackWorker:
-    """Handles the queue `callbacks`."""
+    """Handles the queue of one lane of callbacks."""
 
     publisher: Publisher
     store: Store
     sealer: Sealer
     make: WorkMaker
+    gate: Gate
+    parking: Parking
     caller: Caller
     signer: Signer
-    policy: RetryPolicy
+    policies: RetryPolicies
+    public_url: str
     timeout_s: float
     clock: Clock
     random: Callable[[], float]
@@ -93,20 +103,27 @@ class CallbackWorker:
         secrets = self.sealer.open_model(CallbackSecrets, work.sealed, bound_to=work.id)
         result = session_result_from(secrets.result)
         with bind_chain(work.chain_id, work.step, work.generation):
-            for live in range(len(self.policy.live_delays_s) + 1):
-                reply = await self._attempt(work, secrets.url, result)
-                decision = self._decide(work, reply, live)
-                await self._act_until_done(work, secrets, reply, decision)
+            for live in count():
+                place = await self.gate.enter(work)
+                if isinstance(place, Kept):
+                    await self._until_done(partial(self._park, work, place))
+                    return
+                asked_at = self.clock()
+                reply = await place.while_asking(
+                    self._attempt(work, secrets.url, result, asked_at)
+                )
+                decision = self._decide(work, reply, live, asked_at)
+                act = partial(self._act, work, secrets, reply, decision)
+                await self._until_done(act)
                 if not isinstance(decision, RetryLive):
                     return
                 await self.pause(decision.delay_s)
                 work = work.model_copy(update={"attempt": work.attempt + 1})
 
     async def _attempt(
-        self, work: CallbackWork, url: str, result: SessionResult
+        self, work: CallbackWork, url: str, result: SessionResult, now: datetime
     ) -> Reply:
         """One HTTP try, freshly signed; id and result stay the same (G3)."""
-        now = self.clock()
         jwt = await self.signer.sign(result, validity_s=work.validity_s, now=now)
         body, content_type = body_of(result, jwt)
         signed = await self.signer.sign_webhook(work.requestor, work.id, body, now=now)
@@ -116,23 +133,47 @@ class CallbackWorker:
             body=body,
             content_type=content_type,
             headers=headers_of(
-                work.id, slot_of(work), now, attempt=work.attempt, signature=signed
+                work.id,
+                slot_of(work),
+                now,
+                attempt=work.attempt,
+                signature=signed,
+                reply_to=self._reply_to(work, result, now),
             ),
             timeout_s=self.timeout_s,
         )
         _log.info("callback.posting", attempt=work.attempt, endpoint=work.endpoint)
         return await self.caller.post(post)
 
-    def _decide(self, work: CallbackWork, reply: Reply, live: int) -> Decision:
+    def _reply_to(
+        self, work: CallbackWork, result: SessionResult, now: datetime
+    ) -> str | None:
+        """Where the endpoint may answer later; a notification asks for nothing."""
+        if work.purpose is not Purpose.NEXT:
+            return None
+        policy = self.policies.of(work.requestor)
+        return reply_url(
+            self.sealer,
+            self.public_url,
+            work,
+            session=self.make.ordinal(result.token),
+            until=now + timedelta(seconds=policy.reply_s),
+        )
+
+    def _decide(
+        self, work: CallbackWork, reply: Reply, live: int, asked_at: datetime
+    ) -> Decision:
         tries = Tries(
             attempt=work.attempt,
+            asked_at=asked_at,
             live=live,
             retries=work.retries,
             deadline=work.reply.deadline if work.reply else None,
         )
         table = decide if work.purpose is Purpose.NEXT else decide_notification
+        policy = self.policies.of(work.requestor)
         decision = table(
-            tries, reply, now=self.clock(), policy=self.policy, random=self.random
+            tries, reply, now=self.clock(), policy=policy, random=self.random
         )
         _log.info(
             "callback.decided",
@@ -144,20 +185,27 @@ class CallbackWorker:
         )
         return decision
 
-    async def _act_until_done(
-        self,
-        work: CallbackWork,
-        secrets: CallbackSecrets,
-        reply: Reply,
-        decision: Decision,
-    ) -> None:
+    async def _park(self, work: CallbackWork, kept: Kept) -> None:
+        """Keep the attempt back for its endpoint's sake; the app need not wait for it."""
+        now = self.clock()
+        again = work.parked_at is not None and kept is Kept.LIMIT
+        busy_until = now + BUSY_PAUSE if again else None
+        await self.parking.park(self.make.parked(work, now), busy_until)
+        if work.reply is not None:
+            await self._release(work, work.reply)
+        if work.parked_at is None:
+            event = happenings.callback_parked(work, kept, now)
+            await self.publisher.publish(event_message(event))
+        _log.info("callback.parked", endpoint=work.endpoint, kept=kept)
+
+    async def _until_done(self, act: Callable[[], Awaitable[None]]) -> None:
         """The endpoint was asked: while broker or store is away, wait, do not ask again.
 
         A worker that has to stop meanwhile leaves the message to another one.
         """
         for pause_s in chain(ACT_PAUSES_S, repeat(ACT_PAUSES_S[-1])):
             try:
-                await self._act(work, secrets, reply, decision)
+                await act()
             except Unavailable as error:
                 _log.warning("callback.held", error=type(error).__name__)
                 await self.pause(pause_s)
@@ -171,15 +219,31 @@ class CallbackWorker:
         reply: Reply,
         decision: Decision,
     ) -> None:
-        """Publish what was decided; a background retry is a row first."""
-        now = self.clock()
+        """Publish what was decided; what has to wait is a row first."""
+        waits = work.reply if isinstance(decision, (RetryLater, Later)) else None
         if isinstance(decision, RetryLater):
-            await self.store.put_waiting(self.make.again(work, decision.delay_s, now))
-        waits = work.reply if _lets_go(decision) else None
+            row = self.make.again(work, decision.delay_s, self.clock())
+            await self.store.put_waiting(row)
+        elif isinstance(decision, Later):
+            await self._await_reply(work, secrets, reply, decision.until)
         if waits is not None:
             await self._release(work, waits)
             work = work.model_copy(update={"reply": None})
         await self.publisher.publish(*self._messages(work, secrets, reply, decision))
+
+    async def _await_reply(
+        self,
+        work: CallbackWork,
+        secrets: CallbackSecrets,
+        reply: Reply,
+        until: datetime,
+    ) -> None:
+        """The chain expires unless the answer comes; the last 202 sets the deadline."""
+        now = self.clock()
+        answered = happenings.callback_answered(work, reply, "later", now)
+        row = self.make.deadline(work, secrets, until=until, cause=answered.id, now=now)
+        await self.store.drop_waiting([row.id])
+        await self.store.put_waiting(row)
 
     async def _release(self, work: CallbackWork, reply: ReplyAddress) -> None:
         """Nothing that the app should see comes while it waits, so it need not wait."""
@@ -210,6 +274,10 @@ class CallbackWorker:
                 return self._end(work, secrets, reply)
             case GiveUp(reason=reason):
                 return self._fail(work, secrets, reply, reason)
+            case Later():
+                now = self.clock()
+                later = happenings.callback_answered(work, reply, "later", now)
+                return [event_message(later)]
             case RetryLive() | RetryLater():
                 now = self.clock()
                 event = happenings.callback_retrying(work, reply, decision, now)
@@ -252,14 +320,3 @@ class CallbackWorker:
             work, secrets, end=End.FAILED, cause=failed.id, reason=reason
         )
         return [event_message(failed), work_message(ending)]
-
-
-def _lets_go(decision: Decision) -> bool:
-    """Whether the app's session ends well whatever becomes of the callback."""
-    match decision:
-        case RetryLater():
-            return True
-        case GiveUp(app_fails=app_fails):
-            return not app_fails
-        case _:
-            return False

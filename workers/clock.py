@@ -1,7 +1,8 @@
 """The clock worker: publishes what is due and looks at rows that nobody moved (H5).
 
-Two tables, one beat: `waiting` holds messages until their time (retries, the outbox),
-`steps` says of every row that is not ended when it has to be looked at. Rows are leased,
+`waiting` holds messages until their time (retries, the outbox), or until their endpoint
+may be asked (parked callbacks, released by what stands in `endpoints`); `steps` says of
+every row that is not ended when it has to be looked at. Rows are leased,
 so several clocks may run, and what one takes and drops dead is taken again. And it
 deletes the secrets of chains that ended long ago.
 """
@@ -12,10 +13,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import structlog
 
+from orchestrator.domain.breaker import BreakerPolicy, released
 from orchestrator.domain.errors import OrchestratorError, Refused, Unroutable
 from orchestrator.ports import Clock, Publisher, Store, Waiting
 from workers.looking import Looker
@@ -35,6 +38,11 @@ CHECKS: Final = 16
 #: The beat when nothing is due.
 IDLE_S: Final = 0.1
 
+#: Endpoints whose parked callbacks are released at a time, and the beat when there are
+#: none: what is released each second must not come much later.
+RELEASES: Final = 16
+RELEASE_IDLE_S: Final = 0.2
+
 #: Chains whose secrets are deleted at a time, and the beat when there are none.
 PURGES: Final = 50
 PURGE_IDLE_S: Final = 30.0
@@ -53,6 +61,7 @@ class ClockWorker:
     clock: Clock
     owner: str
     results_kept: timedelta
+    breaker: BreakerPolicy
 
     async def run(self, stop: asyncio.Event) -> None:
         """Do all until stopped; what is due does not wait for a backend that hangs."""
@@ -60,6 +69,8 @@ class ClockWorker:
             async with asyncio.TaskGroup() as beats:
                 beats.create_task(_repeat(self.publish_due, stop))
                 beats.create_task(_repeat(self.check_due, stop))
+                release = _repeat(self.release_parked, stop, idle_s=RELEASE_IDLE_S)
+                beats.create_task(release)
                 beats.create_task(_repeat(self.purge_due, stop, idle_s=PURGE_IDLE_S))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
@@ -72,6 +83,20 @@ class ClockWorker:
         if due:
             await self._publish(due)
         return len(due)
+
+    async def release_parked(self) -> int:
+        """Publish what endpoints may be asked now; returns how many callbacks."""
+        now = self.clock()
+        rows = await self.store.release_parked(
+            now,
+            partial(released, now=now, policy=self.breaker),
+            owner=self.owner,
+            lease=LEASE,
+            endpoints_max=RELEASES,
+        )
+        for start in range(0, len(rows), MESSAGES):
+            await self._publish(rows[start : start + MESSAGES])
+        return len(rows)
 
     async def check_due(self) -> int:
         """Look at rows whose time has come, side by side; returns how many there were."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from orchestrator.domain import lookup
 from orchestrator.domain.chain import Slot
-from orchestrator.ports import Queues, Store, Waiting
+from orchestrator.ports import LANES, Queues, Store, Waiting
 from orchestrator.sealing import Sealer
 from schemas.irma import session_result_from
 from schemas.messages import IntakeSecrets, IntakeWork, parse_work
@@ -51,4 +51,4 @@ class Hearsay:
 
 def _is_work(row: Waiting) -> bool:
     """Whether a row holds work; what waits for the history is an event."""
-    return row.message.routing_key in {Queues.CALLBACKS, Queues.SESSIONS}
+    return row.message.routing_key in {*LANES.values(), Queues.SESSIONS}

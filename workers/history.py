@@ -22,6 +22,7 @@ from orchestrator.ports import (
 )
 from schemas.events import (
     CLOUDEVENTS_JSON,
+    EndpointChanged,
     Event,
     EventInvalid,
     dump_event,
@@ -30,6 +31,9 @@ from schemas.events import (
 
 #: An event whose cause is not there yet waits this long for it (DESIGN §5).
 CAUSE_WAIT_S: Final = 2.0
+
+#: In place of a requestor's key in the routing keys of events for operators.
+OPERATOR: Final = "_operator"
 
 #: How many events are told at a time.
 PORTION: Final = 500
@@ -91,6 +95,11 @@ def _may_go(event: Event, waited_s: float, known: set[str]) -> bool:
     return cause is None or cause in known or waited_s >= CAUSE_WAIT_S
 
 
+def _audience(event: Event) -> str:
+    """Whose event it is; no requestor's key begins with an underscore."""
+    return OPERATOR if isinstance(event, EndpointChanged) else event.requestor
+
+
 def _messages(event: Event) -> tuple[Message, Message]:
     """The event for the operators' stream, and for subscribers by type and requestor."""
     body = dump_event(event)
@@ -103,7 +112,7 @@ def _messages(event: Event) -> tuple[Message, Message]:
     told = Message(
         id=event.id,
         exchange=EVENTS_EXCHANGE,
-        routing_key=f"{event.type}.{event.requestor}",
+        routing_key=f"{event.type}.{_audience(event)}",
         body=body,
         content_type=CLOUDEVENTS_JSON,
     )

@@ -7,13 +7,11 @@ waits, the start) is published again when the message comes again.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
-from pydantic import JsonValue
 
 from orchestrator.domain import claiming, handover
 from orchestrator.domain.chain import Ending, Slot, Step, View, timeout_of
@@ -125,7 +123,7 @@ class SessionWorker:
         secrets = self.sealer.open_model(NextSecrets, work.sealed, bound_to=work.id)
         request = session_request_from(secrets.request)
         proved = self.rows.proved(slot, session_result_from(secrets.result))
-        answer = self._digest(secrets.request)
+        answer = self.rows.answer_hash(secrets.request)
         if (reason := self._refusal(work.requestor, request)) is not None:
             ending = Ending(end=End.FAILED, cause=work.cause, reason=reason)
             await self._claim_end(slot, work, ending, proved, answer)
@@ -146,7 +144,7 @@ class SessionWorker:
             return telling_overtaken(view, ruling)
 
         (outcome, _), messages = await self.rulings.by_message(slot, rule, self._given_up)
-        _log.info("session.claimed", outcome=outcome.name)
+        _claimed(outcome)
         if outcome in {Claim.DETACHED, Claim.MINE_DETACHED}:
             messages.append(start_message(slot.following, work.requestor))
         await self.publisher.publish(*messages)
@@ -169,7 +167,8 @@ class SessionWorker:
         secrets = self.sealer.open_model(CallbackSecrets, work.sealed, bound_to=work.id)
         proved = self.rows.proved(slot, session_result_from(secrets.result))
         ending = Ending(end=work.end, cause=work.cause, reason=work.reason)
-        await self._claim_end(slot, work, ending, proved, self._digest({"end": work.end}))
+        answer = self.rows.answer_hash({"end": work.end})
+        await self._claim_end(slot, work, ending, proved, answer)
 
     async def _claim_end(
         self,
@@ -186,7 +185,7 @@ class SessionWorker:
             return telling_overtaken(view, ruling)
 
         (outcome, _), messages = await self.rulings.by_message(slot, rule, self._given_up)
-        _log.info("session.claimed", outcome=outcome.name, end=ending.end)
+        _claimed(outcome, ending.end)
         await self.publisher.publish(*messages)
         mine = outcome in {Claim.ENDED, Claim.MINE}
         failed = Wake.FAILED if ending.end is End.FAILED else Wake.ENDED
@@ -198,7 +197,11 @@ class SessionWorker:
 
     async def _note(self, slot: Slot, work: NoteWork) -> None:
         """A proved result was taken in while the store was away (rule H4)."""
-        token = self.sealer.open_model(NoteSecrets, work.sealed, bound_to=work.id).token
+        secrets = self.sealer.open_model(NoteSecrets, work.sealed, bound_to=work.id)
+        token, result = secrets.token, secrets.result
+        sealed_result = (
+            self.rows.seal_result(slot, session_result_from(result)) if result else None
+        )
         await self.rulings.by_outbox(
             slot,
             lambda view: claiming.take_in(
@@ -206,6 +209,7 @@ class SessionWorker:
                 slot,
                 token_hash=self.sealer.token_hash(token),
                 sealed_token=self.rows.seal_token(slot, token),
+                sealed_result=sealed_result,
             ),
         )
 
@@ -252,6 +256,10 @@ class SessionWorker:
             sealed_prepared=self.rows.seal_prepared(row, prepared),
         )
 
-    def _digest(self, answer: Mapping[str, JsonValue]) -> str:
-        """What tells a repeated answer from a rival one."""
-        return self.sealer.digest(json.dumps(answer, sort_keys=True).encode())
+
+def _claimed(outcome: Claim, end: End | None = None) -> None:
+    """Who got the slot; an endpoint that has answered twice should learn which counts."""
+    if outcome is Claim.RIVAL:
+        _log.warning("session.answer_lost", end=end)
+    else:
+        _log.info("session.claimed", outcome=outcome.name, end=end)

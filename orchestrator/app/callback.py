@@ -7,20 +7,23 @@ import random
 from yarl import URL
 
 from orchestrator.app.consuming import consume
+from orchestrator.app.isolation import open_gate
 from orchestrator.app.signing import signing
 from orchestrator.app.tools import open_tools
 from orchestrator.callbacks import HttpCaller
 from orchestrator.callbacks.egress import ClientCertificate, Egress, Route
-from orchestrator.domain.delivery import RetryPolicy
+from orchestrator.domain.delivery import RetryPolicies, RetryPolicy
 from orchestrator.domain.egress import Allowance, read_network
-from orchestrator.ports import Queues, utc_now
+from orchestrator.ports import LANES, utc_now
 from orchestrator.settings import Settings
 from orchestrator.settings.sections import Allowed, RequestorEgress
+from schemas.messages import Lane
 from workers.callback import CallbackWorker
+from workers.parking import Parking
 
 
-async def run_callback_worker(settings: Settings) -> None:
-    """Consume `callbacks` until SIGTERM."""
+async def run_callback_worker(settings: Settings, lane: Lane = Lane.LIVE) -> None:
+    """Consume one lane of callbacks until SIGTERM."""
     limits = settings.callbacks
     async with (
         open_tools(settings, "callback") as tools,
@@ -31,30 +34,39 @@ async def run_callback_worker(settings: Settings) -> None:
             connect_timeout_s=limits.connect_timeout_s,
             read_timeout_s=limits.read_timeout_s,
         ) as caller,
+        open_gate(tools) as gate,
     ):
         worker = CallbackWorker(
             publisher=tools.publisher,
             store=tools.store,
             sealer=tools.sealer,
             make=tools.make,
+            gate=gate,
+            parking=Parking(tools.store),
             caller=caller,
             signer=signer,
-            policy=make_policy(settings),
+            policies=make_policies(settings),
+            public_url=settings.public_url,
             timeout_s=limits.timeout_s,
             clock=utc_now,
             random=random.random,
         )
-        await consume(tools, Queues.CALLBACKS, worker, limits.concurrency)
+        await consume(tools, LANES[lane], worker, limits.concurrency)
 
 
-def make_policy(settings: Settings) -> RetryPolicy:
-    """The two retry clocks."""
-    retry = settings.retry
-    return RetryPolicy(
-        live_delays_s=retry.live_delays_s,
-        background_delays_s=retry.background_delays_s,
-        jitter=retry.jitter,
-        retry_after_max_s=retry.retry_after_max_s,
+def make_policies(settings: Settings) -> RetryPolicies:
+    """The two retry clocks, for all and for those who have their own."""
+    keys = settings.requestor_keys()
+    common = settings.retry.model_dump()
+    own = {
+        keys[name]: common | requestor.retry.model_dump(exclude_unset=True)
+        for name, requestor in settings.requestors.items()
+        if requestor.retry.model_fields_set
+    }
+    reply_s = settings.callbacks.reply_s
+    return RetryPolicies(
+        common=RetryPolicy(**common, reply_s=reply_s),
+        own={key: RetryPolicy(**retry, reply_s=reply_s) for key, retry in own.items()},
     )
 
 

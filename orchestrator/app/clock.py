@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+from orchestrator.app.isolation import breaker_policy
 from orchestrator.app.notifying import make_notifier
 from orchestrator.app.tools import (
     open_backend,
@@ -41,6 +42,7 @@ async def run_clock_worker(settings: Settings) -> None:
             clock=utc_now,
             owner=tools.owner,
             results_kept=timedelta(seconds=settings.results_kept_s),
+            breaker=breaker_policy(settings),
         )
         stop = asyncio.Event()
         with on_signals(stop.set):

@@ -172,6 +172,7 @@ def make_options(settings: Settings) -> Options:
     return Options(
         public_url=settings.public_url.rstrip("/"),
         unsigned_allowed=settings.allow_unsigned_callbacks,
+        answer_bytes_max=settings.callbacks.answer_bytes_max,
         bridge_budget_s=settings.bridge_budget_s,
         results_kept=timedelta(seconds=settings.results_kept_s),
         sse=settings.sse,

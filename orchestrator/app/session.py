@@ -50,7 +50,9 @@ async def run_session_worker(settings: Settings) -> None:
             preparer=make_preparer(tools),
             requestors=make_requestors(settings),
             budget=Budget(
-                steps_max=settings.chain.steps_max, wall_time=settings.wall_time
+                steps_max=settings.chain.steps_max,
+                wall_time=settings.wall_time,
+                identical_max=settings.chain.identical_max,
             ),
             intake=IntakeDesk(
                 store=tools.store,

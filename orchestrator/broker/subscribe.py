@@ -1,4 +1,4 @@
-"""Following the events as they are published, for `chainctl tail`."""
+"""Following what is published: events for `chainctl tail`, news for workers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ BACKLOG_MAX: Final = 10_000
 
 @asynccontextmanager
 async def subscribe(
-    connection: AbstractConnection, pattern: str = "#"
+    connection: AbstractConnection,
+    pattern: str = "#",
+    *,
+    exchange: str = EVENTS_EXCHANGE,
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """The events whose routing key matches, from now on, until the context closes.
 
@@ -33,6 +36,7 @@ async def subscribe(
     Args:
         connection: where to listen.
         pattern: routing key as in a topic exchange, e.g. `session.*.acme` or `#`.
+        exchange: what to listen to; a fanout exchange takes no notice of the pattern.
     """
     arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
     channel = await connection.channel()
@@ -43,7 +47,7 @@ async def subscribe(
         auto_delete=True,
         arguments={"x-max-length": BACKLOG_MAX},
     )
-    await queue.bind(EVENTS_EXCHANGE, pattern)
+    await queue.bind(exchange, pattern)
     await queue.consume(arrived.put)
     try:
         yield _bodies(arrived)

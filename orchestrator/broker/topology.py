@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import ChannelClosed, ChannelPreconditionFailed
 
 from orchestrator.domain.errors import NotConfigured
-from orchestrator.ports import EVENTS_EXCHANGE, Queues
+from orchestrator.ports import ENDPOINTS_EXCHANGE, EVENTS_EXCHANGE, LANES, Queues
 
 Arguments = dict[str, str | int | bool]
 
@@ -110,12 +110,13 @@ def stream(name: str) -> Queue:
 
 
 TOPOLOGY: Final = Topology(
-    exchanges=(Exchange(name=EVENTS_EXCHANGE, type="topic"),),
+    exchanges=(
+        Exchange(name=EVENTS_EXCHANGE, type="topic"),
+        Exchange(name=ENDPOINTS_EXCHANGE, type="fanout"),
+    ),
     queues=(
         dead_queue(Queues.DEAD),
-        work_queue(Queues.CALLBACKS),
-        work_queue(f"{Queues.CALLBACKS}.replay"),
-        work_queue(f"{Queues.CALLBACKS}.events"),
+        *map(work_queue, LANES.values()),
         work_queue(Queues.SESSIONS),
         work_queue(Queues.HISTORY, **{"x-single-active-consumer": True}),
         stream(Queues.LOG),

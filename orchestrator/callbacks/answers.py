@@ -77,6 +77,11 @@ def retry_after_s(text: str | None, now: datetime) -> float | None:
         return None
 
 
+def aborts(text: str | None) -> bool:
+    """Whether `Chain-Delivery` says that no further attempt is wanted."""
+    return (text or "").strip().lower() == "abort"
+
+
 class BodyReader:
     """Collects a body up to a limit, which counts as sent and as unpacked.
 

@@ -20,6 +20,7 @@ from orchestrator.callbacks.answers import (
     AnswerBroken,
     AnswerTooLong,
     BodyReader,
+    aborts,
     authorization,
     location_origin,
     read_url,
@@ -135,6 +136,7 @@ class HttpCaller:
                 retry_after_s=retry_after_s(
                     response.headers.get("Retry-After"), self._clock()
                 ),
+                abort=aborts(response.headers.get("Chain-Delivery")),
                 location_origin=location_origin(response.headers.get("Location"), url),
             )
 

@@ -132,7 +132,7 @@ async def list_chains(
     as_json: bool,
 ) -> None:
     """Print the newest chains."""
-    async with _database(settings) as store:
+    async with looked_at(settings) as store:
         rows = await store.chains(limit=limit, state=state, requestor=requestor)
     if as_json:
         print(json.dumps([_chain_json(row) for row in rows]))
@@ -158,7 +158,7 @@ async def list_chains(
 
 
 @asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[Store]:
+async def looked_at(settings: Settings) -> AsyncIterator[Store]:
     """The database to look at, if it is there and has our schema."""
     url = settings.database_url.get_secret_value()
     await check_schema(url)
@@ -191,7 +191,7 @@ async def show_chain(
     settings: Settings, chain_id: str, *, pointer: bool, as_json: bool
 ) -> None:
     """Print a chain's timeline."""
-    async with _database(settings) as store:
+    async with looked_at(settings) as store:
         chain = await store.chain(chain_id)
         if chain is None:
             msg = f"chain {chain_id}: there is no such chain; see `chainctl list`"

@@ -22,7 +22,7 @@ from orchestrator.local.stack import Plan, Stack
 from orchestrator.ports import Store
 from orchestrator.sandbox.wallet import Outcome, StepStatus, Wallet
 from orchestrator.store import open_store
-from schemas.events import Event
+from schemas.events import EndpointChanged, Event
 from schemas.irma import SessionPackage, SessionType, parse_session_package
 
 RUNS: Final = Path("run")
@@ -196,7 +196,7 @@ async def _verified(stack: Stack) -> tuple[str, ...] | None:
 
 def is_told(chain: Chain, events: Sequence[Event]) -> bool:
     """Whether nothing more is to come of a chain that has ended."""
-    happened = {(event.step, event.type) for event in events}
+    happened = set(_steps(events))
     if chain.state is ChainState.COMPLETED:
         return happened.issuperset((*EXPECTED, *FINISHED))
     return any(event_type == f"chain.{chain.state}" for _, event_type in happened)
@@ -248,9 +248,18 @@ def _not_completed(chain: Chain) -> list[str]:
     return []
 
 
+def _steps(events: Sequence[Event]) -> list[tuple[int, str]]:
+    """What happened at which step; a chain's history has no endpoint's events."""
+    return [
+        (event.step, event.type)
+        for event in events
+        if not isinstance(event, EndpointChanged)
+    ]
+
+
 def _not_told(events: Sequence[Event]) -> list[str]:
     """Every event is in the history once, numbered without a gap, causes first."""
-    happened = [(event.step, event.type) for event in events]
+    happened = _steps(events)
     missing = [wanted for wanted in (*EXPECTED, *FINISHED) if wanted not in happened]
     if missing:
         return [f"history: step {step} has no {name}" for step, name in missing]

@@ -16,6 +16,7 @@ import typer
 
 from orchestrator.domain.chain import ChainState
 from orchestrator.domain.errors import NotConfigured, OrchestratorError
+from schemas.messages import Lane
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
@@ -30,9 +31,13 @@ app = typer.Typer(
     help="Session chains on RabbitMQ: run them, look at them, follow them.",
 )
 database = typer.Typer(no_args_is_help=True, help="The database's schema.")
+endpoints = typer.Typer(
+    no_args_is_help=True, help="The servers that callbacks go to: breakers and pauses."
+)
 keys = typer.Typer(no_args_is_help=True, help="Keys for sealing and hashing.")
 app.add_typer(database, name="db")
 app.add_typer(keys, name="keys")
+app.add_typer(endpoints, name="endpoints")
 
 Config = Annotated[
     Path | None,
@@ -104,12 +109,24 @@ def gateway(config: Config = None) -> None:
 
 
 @app.command()
-def worker(kind: WorkerKind, config: Config = None) -> None:
+def worker(
+    kind: WorkerKind,
+    config: Config = None,
+    lane: Annotated[
+        Lane | None, typer.Option(help="Which callbacks; live ones if not given.")
+    ] = None,
+) -> None:
     """Run a worker process until SIGTERM."""
+    if lane is not None and kind is not WorkerKind.CALLBACK:
+        msg = f"--lane: only a callback worker has one, a {kind} worker has none"
+        raise NotConfigured(msg)
     settings = _settings(config, kind)
     if kind is WorkerKind.CALLBACK:
-        from orchestrator.app.callback import run_callback_worker as run
-    elif kind is WorkerKind.SESSION:
+        from orchestrator.app.callback import run_callback_worker
+
+        _run(run_callback_worker(settings, lane or Lane.LIVE))
+        return
+    if kind is WorkerKind.SESSION:
         from orchestrator.app.session import run_session_worker as run
     elif kind is WorkerKind.HISTORY:
         from orchestrator.app.history import run_history_worker as run
@@ -229,6 +246,49 @@ def upgrade(config: Config = None) -> None:
 
     settings = _settings(config, None)
     _run(migrate(settings.database_url.get_secret_value()))
+
+
+EndpointUrl = Annotated[
+    str, typer.Argument(metavar="URL", help="Any URL there; its origin counts.")
+]
+
+
+@endpoints.command("list")
+def list_endpoints(config: Config = None, as_json: Json = False) -> None:
+    """List endpoints that callbacks were kept back from, and what is parked for them."""
+    from orchestrator.cli import endpoints as at
+
+    _run(at.list_endpoints(_settings(config, None), as_json=as_json))
+
+
+@endpoints.command("show")
+def show_endpoint(url: EndpointUrl, config: Config = None, as_json: Json = False) -> None:
+    """Show how an endpoint stands, and what happened to it."""
+    from orchestrator.cli import endpoints as at
+
+    _run(at.show_endpoint(_settings(config, None), url, as_json=as_json))
+
+
+@endpoints.command("pause")
+def pause_endpoint(
+    url: EndpointUrl,
+    config: Config = None,
+    note: Annotated[
+        str | None, typer.Option(help="Why; shown in lists and told in the event.")
+    ] = None,
+) -> None:
+    """Keep back all callbacks to an endpoint; none is lost and no attempt is spent."""
+    from orchestrator.cli import endpoints as at
+
+    _run(at.pause_endpoint(_settings(config, None), url, note))
+
+
+@endpoints.command("resume")
+def resume_endpoint(url: EndpointUrl, config: Config = None) -> None:
+    """Let callbacks to a paused endpoint go on, the longest parked first."""
+    from orchestrator.cli import endpoints as at
+
+    _run(at.resume_endpoint(_settings(config, None), url))
 
 
 @keys.command("new")

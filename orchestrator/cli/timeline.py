@@ -16,10 +16,13 @@ from schemas.events import (
     CallbackAnsweredData,
     CallbackFailed,
     CallbackFailedData,
+    CallbackParked,
     CallbackRetrying,
     CallbackRetryingData,
     ChainEnded,
     ChainStarted,
+    EndpointChanged,
+    EndpointChangedData,
     Event,
     SessionCompleted,
     SessionEnded,
@@ -35,6 +38,13 @@ _STYLES: Final = {
     "cancelled": "red",
     "expired": "red",
     "retrying": "yellow",
+    "parked": "yellow",
+}
+
+_KEPT: Final = {
+    "limit": "parked: enough attempts at its endpoint",
+    "open": "parked: its endpoint fails",
+    "paused": "parked: its endpoint is paused",
 }
 
 
@@ -64,7 +74,7 @@ def timeline(
             str(event.sequence or ""),
             f"{at_ms:.0f} ms",
             f"{after_ms:+.0f} ms",
-            str(event.step),
+            "" if isinstance(event, EndpointChanged) else str(event.step),
             _styled(event.type),
             Text(details(event)),  # a string would be read as markup
         )
@@ -82,7 +92,10 @@ def _waits(row: Waiting) -> str:
 def event_line(event: Event) -> str:
     """One event in one line."""
     at = event.time.isoformat(timespec="milliseconds")
-    return f"{at} {event.chainid} {event.step} {event.type} {details(event)}".rstrip()
+    where = event.subject
+    if not isinstance(event, EndpointChanged):
+        where = f"{where} {event.step}"
+    return f"{at} {where} {event.type} {details(event)}".rstrip()
 
 
 def details(event: Event) -> str:
@@ -95,7 +108,7 @@ def plain(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
-def _words(event: Event) -> list[str]:  # noqa: PLR0911 - one for each kind of event
+def _words(event: Event) -> list[str]:  # noqa: C901, PLR0911 - one for each kind of event
     match event:
         case ChainStarted(data=data):
             return [data.backend]
@@ -114,11 +127,19 @@ def _words(event: Event) -> list[str]:  # noqa: PLR0911 - one for each kind of e
         case CallbackRetrying(data=data):
             pause = f"again in {data.delay_ms / 1000:.2f} s ({data.clock})"
             return [f"attempt {data.attempt}", _came(data), pause, data.endpoint]
+        case CallbackParked(data=data):
+            return [f"attempt {data.attempt}", _KEPT[data.kept], data.endpoint]
+        case EndpointChanged(data=data):
+            probe = f"tried again at {data.probe_at:%H:%M:%S}" if data.probe_at else ""
+            return [_failures(data), probe, data.note or ""]
         case CallbackAnswered(data=data):
-            came = f"{_came(data)} after {data.duration_ms} ms"
-            return [f"attempt {data.attempt}", came, data.answer, data.endpoint]
+            return [f"attempt {data.attempt}", _how(data), data.answer, data.endpoint]
         case CallbackFailed(data=data):
             return [f"attempt {data.attempt}", _came(data), data.reason, data.endpoint]
+
+
+def _failures(data: EndpointChangedData) -> str:
+    return f"{data.failures} of {data.attempts} failed" if data.trips else ""
 
 
 def _flow(*, in_flow: bool) -> str:
@@ -131,6 +152,13 @@ def _came(
     """What came back: a status, or why nothing did."""
     fault = None if isinstance(data, CallbackAnsweredData) else data.fault
     return f"status {data.status}" if data.status is not None else f"no answer: {fault}"
+
+
+def _how(data: CallbackAnsweredData) -> str:
+    """How an answer came: at once, or by the reply URL."""
+    if data.duration_ms is None:
+        return "by reply URL"
+    return f"{_came(data)} after {data.duration_ms} ms"
 
 
 def _styled(word: str) -> Text:

@@ -14,9 +14,13 @@ from typing import Final
 from schemas.irma import SessionRequest
 from schemas.messages import End
 
-#: A chain's budget (DESIGN §4), both configurable.
+#: A chain's budget (DESIGN §4), all configurable.
 DEFAULT_STEPS_MAX: Final = 20
 DEFAULT_WALL_TIME: Final = timedelta(days=7)
+
+#: Who means to ask again has to change something (the URL of the next step will do); an
+#: endpoint that has lost count asks its user for the same thing three times, not twenty.
+DEFAULT_IDENTICAL_MAX: Final = 3
 
 #: For how long the same `Idempotency-Key` means the same chain.
 IDEMPOTENCY: Final = timedelta(hours=24)
@@ -139,6 +143,8 @@ class Step:
     Attributes:
         token_hash: keyed hash of the backend's requestor token, known once live.
         answer_hash: keyed hash of what claimed the slot, to tell a repeat from a rival.
+        reply_hash: keyed hash of the answer that was taken in by the reply URL.
+        repeats: how many steps before it, in a row, asked for the very same.
         cause: event id of what led to this row.
         completed_at: when a proved result of this step was taken in.
         live_at: since when its session is known to be live.
@@ -163,6 +169,8 @@ class Step:
     lease_until: datetime | None = None
     token_hash: str | None = None
     answer_hash: str | None = None
+    reply_hash: str | None = None
+    repeats: int = 0
     final_status: str | None = None
     reason: str | None = None
     sealed_request: str | None = None
@@ -206,6 +214,18 @@ def over_budget(
     if now - chain.created_at > wall_time:
         return f"the chain is older than {wall_time.total_seconds():.0f} s"
     return None
+
+
+def looping(repeats: int, *, identical_max: int) -> str | None:
+    """Why a chain may not ask for the very same once more, or None (G8).
+
+    Args:
+        repeats: how many requests before this one, in a row, are the same.
+        identical_max: how many there may be with this one.
+    """
+    if repeats < identical_max:
+        return None
+    return f"the chain has made the same request {identical_max} times in a row"
 
 
 def timeout_of(request: SessionRequest) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.domain import happenings
 from orchestrator.domain.chain import (
+    DEFAULT_IDENTICAL_MAX,
     DEFAULT_STEPS_MAX,
     DEFAULT_WALL_TIME,
     Ending,
@@ -21,6 +22,7 @@ from orchestrator.domain.chain import (
     Step,
     StepState,
     View,
+    looping,
     over_budget,
 )
 from orchestrator.domain.ruling import (
@@ -65,6 +67,7 @@ class Budget:
 
     steps_max: int = DEFAULT_STEPS_MAX
     wall_time: timedelta = DEFAULT_WALL_TIME
+    identical_max: int = DEFAULT_IDENTICAL_MAX
 
 
 class TakeIn(Enum):
@@ -143,13 +146,14 @@ def claim_next(
     held = _held(view, slot, answer_hash)
     if held is not None:
         return _claimed_before(view, held, following)
+    repeats = _repeats(view.step, answer_hash)
     refusal = over_budget(
         view.chain,
         slot.step + 1,
         view.now,
         steps_max=budget.steps_max,
         wall_time=budget.wall_time,
-    )
+    ) or looping(repeats, identical_max=budget.identical_max)
     if refusal is not None:
         ending = Ending(end=End.FAILED, cause=cause, reason=refusal)
         return claim_end(view, slot, ending, proved=proved, answer_hash=answer_hash)
@@ -166,6 +170,7 @@ def claim_next(
         chained=following.chained,
         session_timeout_s=following.timeout_s,
         answer_hash=answer_hash,
+        repeats=repeats,
         sealed_request=following.sealed_request,
         sealed_prepared=following.sealed_prepared,
     )
@@ -208,15 +213,29 @@ def claim_end(
 
 
 def _held(view: View, slot: Slot, answer_hash: str) -> Claim | None:
-    """Who holds the slot after this one, or None when it is free for us."""
+    """Who holds the slot after this one, or None when it is free for us.
+
+    An answer that was taken in by the reply URL holds it before its row is there: its 2xx
+    is a promise, so nothing that comes in between, and no deadline, overtakes it.
+    """
     row = view.following
     if row is None:
-        return None if view.chain.takes(slot) else Claim.CLOSED
+        if not view.chain.takes(slot):
+            return Claim.CLOSED
+        promised = view.step.reply_hash if view.step else None
+        return None if promised in {None, answer_hash} else Claim.RIVAL
     if row.answer_hash != answer_hash:
         return Claim.RIVAL
     if row.state in {StepState.OFFERED, StepState.FORWARDED}:
         return Claim.MINE_OFFERED
     return Claim.MINE_DETACHED if row.state is StepState.DETACHED else Claim.MINE
+
+
+def _repeats(step: Step | None, answer_hash: str) -> int:
+    """How many steps up to this one, in a row, asked for what is asked for now."""
+    if step is None or step.answer_hash != answer_hash:
+        return 0
+    return step.repeats + 1
 
 
 def _claimed_before(view: View, held: Claim, following: NextSession) -> Ruling[Claim]:

@@ -6,8 +6,8 @@ and says whether the chain goes on, ends, or the callback is tried again and whe
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -45,12 +45,18 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The endpoint answered: status, body up to the limit, and its wish for a pause."""
+    """The endpoint answered: status, body up to the limit, and what it wishes.
+
+    Attributes:
+        retry_after_s: the pause that `Retry-After` asks for.
+        abort: it said `Chain-Delivery: abort`, so it wants no further attempt.
+    """
 
     status: int
     body: bytes
     duration_s: float
     retry_after_s: float | None = None
+    abort: bool = False
     location_origin: str | None = None
 
 
@@ -74,6 +80,7 @@ class RetryPolicy:
     """The two retry clocks; delays in seconds.
 
     Live retries fit between now and the message's deadline; background ones wait as rows.
+    Who answers 202 has `reply_s` from the start of that attempt for its later answer.
     """
 
     live_delays_s: tuple[float, ...] = (0.25, 0.5, 1.0)
@@ -89,16 +96,31 @@ class RetryPolicy:
     )
     jitter: float = 0.2
     retry_after_max_s: float = 3_600.0
+    reply_s: float = 3_600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryPolicies:
+    """The common policy, and those of requestors that have one of their own, by key."""
+
+    common: RetryPolicy
+    own: Mapping[str, RetryPolicy] = field(default_factory=dict)
+
+    def of(self, requestor: str) -> RetryPolicy:
+        """The policy of this requestor's callbacks."""
+        return self.own.get(requestor, self.common)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tries:
     """How far a callback has come; all of it travels in the message.
 
-    `live` counts the live retries of this delivery, `retries` the background delays used.
+    `live` counts the live retries of this delivery, `retries` the background delays used;
+    the attempt that was answered began at `asked_at`.
     """
 
     attempt: int
+    asked_at: datetime
     live: int
     retries: int
     deadline: datetime | None
@@ -117,6 +139,13 @@ class Ended:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Later:
+    """202: the endpoint sends its answer to the reply URL, at the latest `until` then."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class RetryLive:
     """Try again in this worker after `delay_s`."""
 
@@ -132,16 +161,12 @@ class RetryLater:
 
 @dataclass(frozen=True, kw_only=True)
 class GiveUp:
-    """The callback failed for good; `reason` names the rule, not the content.
-
-    `app_fails` is false where the endpoint was content: the user's session ends well.
-    """
+    """The callback failed for good; `reason` names the rule, not the content."""
 
     reason: str
-    app_fails: bool = True
 
 
-Decision = Next | Ended | RetryLive | RetryLater | GiveUp
+Decision = Next | Ended | Later | RetryLive | RetryLater | GiveUp
 
 
 def decide(
@@ -154,6 +179,9 @@ def decide(
 ) -> Decision:
     """Decide what one reply means (DESIGN §4, the whole table).
 
+    With 200 and 204 the endpoint has said what follows; every other answer may say
+    `Chain-Delivery: abort`, and then nothing is tried again or waited for.
+
     Args:
         tries: the clocks of this callback before the next try.
         reply: what came back.
@@ -165,13 +193,8 @@ def decide(
         if reply.fault.final:
             return GiveUp(reason=_lasting(reply))
         return _retry(tries, None, now, policy, random)
-    if reply.status == _NO_CONTENT:
-        return Ended()
-    if reply.status == _OK:
-        return Next(body=reply.body)
-    if reply.status in RETRIED_STATUSES:
-        return _retry(tries, reply, now, policy, random)
-    return GiveUp(reason=_refusal(reply), app_fails=reply.status != _ACCEPTED)
+    said = _said(tries, reply, policy)
+    return _retry(tries, reply, now, policy, random) if said is None else said
 
 
 def decide_notification(
@@ -200,12 +223,26 @@ def _lasting(reply: NoAnswer) -> str:
     return f"{reason}: {reply.rule}" if reply.rule else reason
 
 
+def _said(tries: Tries, answer: Answer, policy: RetryPolicy) -> Decision | None:
+    """What an answer decides at once; None where it only asks for another try."""
+    said: Decision | None = None
+    if answer.status == _NO_CONTENT:
+        said = Ended()
+    elif answer.status == _OK:
+        said = Next(body=answer.body)
+    elif answer.status not in {_ACCEPTED, *RETRIED_STATUSES}:
+        said = GiveUp(reason=_refusal(answer))
+    elif answer.abort:
+        said = GiveUp(reason=f"the endpoint has aborted: status {answer.status}")
+    elif answer.status == _ACCEPTED:
+        said = Later(until=tries.asked_at + timedelta(seconds=policy.reply_s))
+    return said
+
+
 def _refusal(answer: Answer) -> str:
     if answer.status in _REDIRECTS:
         where = answer.location_origin or "nowhere"
         return f"redirects are not followed: status {answer.status} to {where}"
-    if answer.status == _ACCEPTED:
-        return "status 202: answering later is not available yet"
     return f"unexpected status {answer.status}"
 
 

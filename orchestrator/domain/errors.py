@@ -10,6 +10,7 @@
     ├── Refused                final for this message; say why and go on
     │   ├── BackendRefused
     │   ├── SealBroken
+    │   │   └── SealExpired
     │   ├── UnknownChain
     │   └── Undecodable
     ├── Unroutable             nobody is there to take the message
@@ -83,6 +84,10 @@ class BackendRefused(Refused):
 
 class SealBroken(Refused):
     """A sealed value is malformed, was made for another place, or was changed."""
+
+
+class SealExpired(SealBroken):
+    """A sealed value is ours and whole, but its time is over."""
 
 
 class UnknownChain(Refused):

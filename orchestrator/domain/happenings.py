@@ -6,11 +6,13 @@ that order (DESIGN §5).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, Literal, TypedDict
 
+from orchestrator.domain.breaker import BreakerState, Endpoint, Kept
 from orchestrator.domain.chain import Chain, Ending, Slot, Step
 from orchestrator.domain.delivery import Answer, Reply, RetryLater, RetryLive
 from schemas import events
@@ -35,6 +37,11 @@ ATTRIBUTES_MAX: Final = 100
 
 SessionEnd = Literal[
     "session.finished", "session.cancelled", "session.expired", "session.failed"
+]
+
+
+EndpointEvent = Literal[
+    "endpoint.opened", "endpoint.closed", "endpoint.paused", "endpoint.resumed"
 ]
 
 
@@ -195,10 +202,25 @@ def callback_retrying(
     )
 
 
+def callback_parked(
+    work: CallbackWork, kept: Kept, now: datetime
+) -> events.CallbackParked:
+    """The next attempt is kept back; parked again it is the same event."""
+    return events.CallbackParked(
+        **_of_callback(work, "callback.parked", now),
+        data=events.CallbackParkedData(
+            endpoint=work.endpoint,
+            purpose=work.purpose,
+            attempt=work.attempt,
+            kept=kept.value,
+        ),
+    )
+
+
 def callback_answered(
     work: CallbackWork,
     reply: Reply,
-    answer: Literal["next", "end", "noted"],
+    answer: Literal["next", "end", "later", "noted"],
     now: datetime,
 ) -> events.CallbackAnswered:
     """The endpoint has spoken; `answer` is what it said."""
@@ -210,6 +232,23 @@ def callback_answered(
             attempt=work.attempt,
             status=_status(reply),
             duration_ms=round(reply.duration_s * 1000),
+            answer=answer,
+        ),
+    )
+
+
+def callback_replied(
+    work: CallbackWork, answer: Literal["next", "end"], now: datetime
+) -> events.CallbackAnswered:
+    """The endpoint has spoken by the reply URL; of a step only one such word is taken."""
+    event_id = f"{work.id}-callback_answered-reply"
+    slot = Slot(chain_id=work.chain_id, step=work.step, generation=work.generation)
+    return events.CallbackAnswered(
+        **_envelope(slot, work.requestor, event_id, work.cause, now),
+        data=events.CallbackAnsweredData(
+            endpoint=work.endpoint,
+            purpose=work.purpose,
+            attempt=work.attempt,
             answer=answer,
         ),
     )
@@ -230,6 +269,46 @@ def callback_failed(
             fault=_fault(reply),
         ),
     )
+
+
+def endpoint_changed(
+    before: Endpoint, after: Endpoint, now: datetime
+) -> events.EndpointChanged | None:
+    """What operators should know of a change; None of steps in between."""
+    kind = _endpoint_event(before, after)
+    if kind is None:
+        return None
+    opened = after.state is BreakerState.OPEN
+    return events.EndpointChanged(
+        type=kind,
+        id=f"{endpoint_id(after.origin)}-{kind.replace('.', '_')}-{after.version}",
+        subject=after.origin,
+        time=now,
+        data=events.EndpointChangedData(
+            state=after.state.value,
+            paused=after.paused_at is not None,
+            trips=after.trips,
+            attempts=after.attempts,
+            failures=after.failures,
+            probe_at=after.release_at if opened else None,
+            note=_brief(after.note),
+        ),
+    )
+
+
+def _endpoint_event(before: Endpoint, after: Endpoint) -> EndpointEvent | None:
+    if (before.paused_at is None) != (after.paused_at is None):
+        return "endpoint.resumed" if after.paused_at is None else "endpoint.paused"
+    if after.state is BreakerState.OPEN and after.trips != before.trips:
+        return "endpoint.opened"
+    if after.state is BreakerState.CLOSED and before.state is not BreakerState.CLOSED:
+        return "endpoint.closed"
+    return None
+
+
+def endpoint_id(origin: str) -> str:
+    """Names an endpoint in ids, where its origin's signs are not allowed."""
+    return f"endpoint-{hashlib.sha256(origin.encode()).hexdigest()[:24]}"
 
 
 def _status(reply: Reply) -> int | None:

@@ -38,6 +38,7 @@ def headers_of(
     *,
     attempt: int,
     signature: str | None = None,
+    reply_to: str | None = None,
 ) -> Mapping[str, str]:
     """The headers nobody has to read.
 
@@ -47,6 +48,7 @@ def headers_of(
         now: when this attempt is made.
         attempt: its number.
         signature: what the requestor's secrets made of id, time and body.
+        reply_to: where a later answer may be sent to.
     """
     headers = {
         "User-Agent": "irmago",
@@ -57,7 +59,8 @@ def headers_of(
         "Chain-Step": str(slot.step),
         "traceparent": traceparent_of(slot.chain_id, webhook_id, attempt),
     }
-    return headers if signature is None else headers | {"webhook-signature": signature}
+    given = {"webhook-signature": signature, "Chain-Reply-To": reply_to}
+    return headers | {name: text for name, text in given.items() if text is not None}
 
 
 def traceparent_of(chain_id: str, webhook_id: str, attempt: int) -> str:

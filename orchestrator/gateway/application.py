@@ -13,6 +13,7 @@ from orchestrator.gateway.events_api import events_routes
 from orchestrator.gateway.jwks import jwks_routes
 from orchestrator.gateway.page import page_routes
 from orchestrator.gateway.paths import Paths
+from orchestrator.gateway.replying import reply_routes
 from orchestrator.gateway.requestor_api import requestor_routes, server_routes
 from orchestrator.gateway.revocations import revocation_routes
 from orchestrator.gateway.statics import static_routes
@@ -38,4 +39,5 @@ def create_app(desk: Desk) -> FastAPI:
     app.include_router(chains_routes(desk), tags=["chains"])
     app.include_router(page_routes(desk), tags=["user"])
     app.include_router(bridge_routes(desk), tags=["backend"])
+    app.include_router(reply_routes(desk), tags=["endpoint"])
     return app

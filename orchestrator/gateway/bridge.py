@@ -166,7 +166,7 @@ class Bridge:
         except UnknownChain:
             _log.warning("bridge.unknown_chain")
         except StoreUnavailable:
-            note = desk.make.note(slot, self._capability.requestor, result.token)
+            note = desk.make.note(slot, self._capability.requestor, result)
             desk.background.spawn(desk.publisher.publish(work_message(note)))
 
     async def _react(self, wake_up: WakeUp | None, token: str) -> Response:

@@ -31,6 +31,7 @@ class Options:
     Attributes:
         public_url: where the gateway is reached, without a slash at its end.
         unsigned_allowed: whether results may be POSTed without a JWT key.
+        answer_bytes_max: the longest later answer of an endpoint.
         bridge_budget_s: how long the bridge may keep the app waiting.
         results_kept: for how long after its end a chain is told of.
         sse: whether requestors may follow sessions by server-sent events.
@@ -42,6 +43,7 @@ class Options:
 
     public_url: str
     unsigned_allowed: bool = False
+    answer_bytes_max: int = 1024 * 1024
     bridge_budget_s: float = 3.5
     results_kept: timedelta = timedelta(days=7)
     sse: bool = False

@@ -12,7 +12,7 @@ from fastapi import Response
 PROBLEM_TYPE: Final = "application/problem+json"
 
 #: The paths that an IRMA server does not have; elsewhere errors are IRMA's.
-_ROOMS: Final = ("/chains",)
+_ROOMS: Final = ("/chains", "/reply")
 
 
 class Problem(Exception):

@@ -129,6 +129,7 @@ async def _start(
         announced=True,
         session_timeout_s=timeout_of(request),
         token_hash=desk.sealer.token_hash(started.token),
+        answer_hash=desk.rows.answer_hash(request.to_wire()),
         sealed_request=desk.rows.seal_request(slot, request),
         sealed_prepared=desk.rows.seal_prepared(slot, prepared),
         sealed_package=desk.rows.seal_package(slot, started.package),

@@ -63,9 +63,13 @@ class Stack:
     config_file: Path
     processes: Processes
 
-    async def start_worker(self, kind: str, name: str | None = None) -> int:
+    async def start_worker(
+        self, kind: str, name: str | None = None, *, lane: str | None = None
+    ) -> int:
         """Start one more worker of a kind, or one that was ended; its process id."""
         argv = worker_argv(kind, self.config_file)
+        if lane is not None:
+            argv += ["--lane", lane]
         return await self.processes.start(name or kind, argv)
 
     async def start_gateway(self) -> int:

@@ -103,6 +103,24 @@ class RequestorEgress(Allowed):
         return self
 
 
+class Retry(_Section):
+    """The two retry clocks of DESIGN §4."""
+
+    live_delays_s: tuple[Seconds, ...] = (0.25, 0.5, 1.0)
+    background_delays_s: tuple[Seconds, ...] = (
+        5.0,
+        30.0,
+        120.0,
+        600.0,
+        1_800.0,
+        7_200.0,
+        18_000.0,
+        36_000.0,
+    )
+    jitter: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    retry_after_max_s: Seconds = 3_600.0
+
+
 class Requestor(_Section):
     """One integrator, with the IRMA server's own option names.
 
@@ -117,6 +135,8 @@ class Requestor(_Section):
     issue_perms: tuple[Credentials, ...] = ()
     revoke_perms: tuple[Credentials, ...] = ()
     host_perms: tuple[str, ...] = ()
+    #: What it says of the retry clocks goes before the common section.
+    retry: Retry = Retry()
     #: Routing keys, broker user and queues are named by this (DESIGN §2).
     routing_key: str | None = None
     #: Each signs what we POST (Standard Webhooks); several while they are changed.
@@ -169,32 +189,30 @@ class Listen(_Section):
     port: Annotated[int, Field(ge=0, le=65_535)] = 8088
 
 
-class Retry(_Section):
-    """The two retry clocks of DESIGN §4."""
-
-    live_delays_s: tuple[Seconds, ...] = (0.25, 0.5, 1.0)
-    background_delays_s: tuple[Seconds, ...] = (
-        5.0,
-        30.0,
-        120.0,
-        600.0,
-        1_800.0,
-        7_200.0,
-        18_000.0,
-        36_000.0,
-    )
-    jitter: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    retry_after_max_s: Seconds = 3_600.0
-
-
 class Callbacks(_Section):
-    """Limits of one POST."""
+    """Limits of one POST, and of the answer that may come later (202)."""
 
     timeout_s: Seconds = 20.0
     connect_timeout_s: Seconds = 5.0
     read_timeout_s: Seconds = 20.0
     answer_bytes_max: Annotated[int, Field(ge=1024)] = 1024 * 1024
     concurrency: Annotated[int, Field(ge=1, le=2000)] = 64
+    reply_s: Seconds = 3_600.0
+
+
+class Isolation(_Section):
+    """What keeps one endpoint's trouble from the others' callbacks (DESIGN §4)."""
+
+    #: Attempts at a time at one endpoint in one worker process.
+    limit: Annotated[int, Field(ge=1, le=500)] = 16
+    wait_s: Annotated[float, Field(ge=0, le=10)] = 1.0
+    breaker: bool = True
+    window_s: Seconds = 60.0
+    attempts_min: Annotated[int, Field(ge=1)] = 10
+    failure_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
+    pause_s: Seconds = 10.0
+    pause_max_s: Seconds = 300.0
+    refresh_s: Seconds = 5.0
 
 
 class ChainBudget(_Section):
@@ -202,6 +220,7 @@ class ChainBudget(_Section):
 
     steps_max: Annotated[int, Field(ge=1, le=1000)] = 20
     wall_time_s: Seconds = 7 * 24 * 3600.0
+    identical_max: Annotated[int, Field(ge=1, le=1000)] = 3
 
 
 class Logs(_Section):

@@ -34,6 +34,7 @@ from orchestrator.settings.sections import (
     ChainBudget,
     Egress,
     IrmaServer,
+    Isolation,
     Listen,
     Logs,
     PublishedKey,
@@ -55,6 +56,9 @@ PREFIX: Final = "ORCHESTRATOR_"
 #: The IRMA server cuts the app off at 4.2 s (reference irma.md §1.2); what we spend while
 #: the app waits has to leave some for the way back.
 APP_WAITS_S: Final = 4.0
+
+#: A worker's messages in hand are at least so many times an endpoint's limit (DESIGN §4).
+PREFETCH: Final = 4
 
 
 class Settings(BaseSettings):
@@ -104,6 +108,7 @@ class Settings(BaseSettings):
     retry: Retry = Retry()
     callbacks: Callbacks = Callbacks()
     egress: Egress = Egress()
+    isolation: Annotated[Isolation, Field(validate_default=True)] = Isolation()
     chain: ChainBudget = ChainBudget()
     logs: Logs = Logs()
     #: sd_notify address; systemd and `chainctl up` set NOTIFY_SOCKET.
@@ -164,6 +169,18 @@ class Settings(BaseSettings):
                 )
                 raise ValueError(msg)
         return kept_s
+
+    @field_validator("isolation")
+    @classmethod
+    def _leaving_room(cls, isolation: Isolation, info: ValidationInfo) -> Isolation:
+        callbacks = info.data.get("callbacks")
+        if callbacks is not None and callbacks.concurrency < PREFETCH * isolation.limit:
+            msg = (
+                f"limit: callbacks.concurrency must be at least {PREFETCH} times as much,"
+                " so that one endpoint leaves room for others"
+            )
+            raise ValueError(msg)
+        return isolation
 
     def requestor_keys(self) -> dict[str, str]:
         """The routing key of each requestor; each name and key once."""

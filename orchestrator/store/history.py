@@ -1,4 +1,7 @@
-"""Events: written once each, numbered without a gap per chain (G4).
+"""Events: written once each, numbered without a gap per chain (G4), or per endpoint.
+
+The subject of an event is its chain or, of operators' events, the endpoint; `chain_id`
+holds either.
 
 The next number is the highest one written plus one, and batches are written one at a
 time; so the order of `number` is the order in which they become visible, over all chains.
@@ -52,7 +55,7 @@ def append(connection: Connection, batch: Sequence[Event]) -> list[Event]:
     ids = connection.execute(KNOWN, {"ids": [event.id for event in batch]})
     new = unseen(batch, set(ids.scalars()))
     if new:
-        chain_ids = sorted({event.chainid for event in new})
+        chain_ids = sorted({event.subject for event in new})
         highest = connection.execute(_HIGHEST, {"chain_ids": chain_ids})
         new = number(new, dict(highest.all()))
         connection.execute(_ADD, [event_values(event) for event in new])
@@ -72,8 +75,8 @@ def number(batch: Iterable[Event], highest: Mapping[str, int]) -> list[Event]:
     last = dict(highest)
     numbered: list[Event] = []
     for event in batch:
-        last[event.chainid] = last.get(event.chainid, 0) + 1
-        numbered.append(event.model_copy(update={"sequence": last[event.chainid]}))
+        last[event.subject] = last.get(event.subject, 0) + 1
+        numbered.append(event.model_copy(update={"sequence": last[event.subject]}))
     return numbered
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Final
 
+from orchestrator.domain.breaker import BreakerState, Endpoint
 from orchestrator.domain.chain import Chain, ChainState, Slot, Step, StepState
 from orchestrator.ports import Message, Waiting
 from schemas.events import Event, dump_event, parse_event
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _CHAIN: Final = tuple(field.name for field in fields(Chain))
 _STEP: Final = tuple(field.name for field in fields(Step) if field.name != "slot")
 _WAITING: Final = tuple(f.name for f in fields(Waiting) if f.name != "message")
+_ENDPOINT: Final = tuple(field.name for field in fields(Endpoint))
 _MESSAGE: Final = tuple(field.name for field in fields(Message) if field.name != "id")
 
 Values = dict[str, object]
@@ -74,11 +76,22 @@ def waiting_of(row: RowMapping) -> Waiting:
     return Waiting(message=Message(id=row["message_id"], **message), **own)
 
 
+def endpoint_values(endpoint: Endpoint) -> Values:
+    """An endpoint as its row."""
+    return {name: getattr(endpoint, name) for name in _ENDPOINT}
+
+
+def endpoint_of(row: RowMapping) -> Endpoint:
+    """A row as its endpoint."""
+    own = {name: row[name] for name in _ENDPOINT}
+    return Endpoint(**own | {"state": BreakerState(row["state"])})
+
+
 def event_values(event: Event) -> Values:
     """An event, its sequence given, as its row."""
     return {
         "id": event.id,
-        "chain_id": event.chainid,
+        "chain_id": event.subject,
         "sequence": event.sequence,
         "time": event.time,
         "body": dump_event(event).decode(),

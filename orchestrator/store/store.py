@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
+from orchestrator.domain.breaker import Endpoint, Release
 from orchestrator.domain.chain import IDEMPOTENCY, Chain, Slot, Step, View
 from orchestrator.ports import (
     ChainRow,
     Changes,
     Clock,
+    EndpointRow,
     Message,
     Waiting,
     outbox_row,
     utc_now,
 )
-from orchestrator.store import chains, history, waiting
+from orchestrator.store import chains, endpoints, history, waiting
 from orchestrator.store.database import PATIENCE_S, Database, open_database
-from orchestrator.store.rows import chain_of, event_of, slot_values, step_of, waiting_of
+from orchestrator.store.rows import (
+    chain_of,
+    endpoint_of,
+    event_of,
+    slot_values,
+    step_of,
+    waiting_of,
+)
 from schemas.events import Event
 
 if TYPE_CHECKING:
@@ -47,7 +56,7 @@ async def open_store(
 
 
 class SqlStore:
-    """Chains, steps, waiting rows and events in SQL; see `ports.Store` for the rules."""
+    """Chains, steps, waiting rows, endpoints and events in SQL; see `ports.Store`."""
 
     def __init__(self, database: Database, *, now: Clock) -> None:
         self._database = database
@@ -163,6 +172,66 @@ class SqlStore:
         rows = await self._database.read(query, chain_id=chain_id, limit=limit)
         return [waiting_of(row) for row in rows]
 
+    # ------------------------------------------------------------------ endpoints
+
+    async def park(
+        self, rows: Sequence[Waiting], *, busy_until: Mapping[str, datetime]
+    ) -> None:
+        """Add parked rows, and rows of endpoints that have none yet."""
+        await self._database.write(
+            lambda connection: endpoints.park(connection, rows, self._now(), busy_until)
+        )
+
+    async def release_parked(
+        self,
+        now: datetime,
+        rule: Callable[[Endpoint], Release | None],
+        *,
+        owner: str,
+        lease: timedelta,
+        endpoints_max: int,
+    ) -> list[Waiting]:
+        """Lease the oldest parked rows of endpoints that a rule releases some of."""
+        return await self._database.write(
+            lambda connection: endpoints.release(
+                connection,
+                now,
+                rule,
+                owner=owner,
+                lease=lease,
+                endpoints_max=endpoints_max,
+            )
+        )
+
+    async def endpoint(self, origin: str) -> Endpoint | None:
+        """One endpoint's row."""
+        rows = await self._database.read(endpoints.ONE, origin=origin)
+        return endpoint_of(rows[0]) if rows else None
+
+    async def endpoints(self) -> list[Endpoint]:
+        """Every endpoint's row."""
+        return [endpoint_of(row) for row in await self._database.read(endpoints.ALL)]
+
+    async def endpoint_rows(self) -> list[EndpointRow]:
+        """Every endpoint with what is parked for it, by origin."""
+        rows = await self._database.read(endpoints.LISTED)
+        return [endpoints.endpoint_row_of(row) for row in rows]
+
+    async def change_endpoint(
+        self, before: Endpoint, after: Endpoint, outbox: Sequence[Message]
+    ) -> bool:
+        """Compare the version and set, with the outbox."""
+
+        def act(connection: Connection) -> bool:
+            done = endpoints.compare_and_set(connection, before, after)
+            if done:
+                now = self._now()
+                rows = [outbox_row(message, None, now) for message in outbox]
+                waiting.put(connection, rows)
+            return done
+
+        return await self._database.write(act)
+
     # --------------------------------------------------------------------- events
 
     async def append_events(self, events: Sequence[Event]) -> list[Event]:
@@ -189,6 +258,6 @@ class SqlStore:
         )
 
     async def events(self, chain_id: str) -> list[Event]:
-        """A chain's events in order."""
+        """A chain's events in order; or an endpoint's, by its origin."""
         rows = await self._database.read(history.OF_CHAIN, chain_id=chain_id)
         return [event_of(row) for row in rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     JSON,
@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    literal_column,
 )
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ steps: Final = Table(
     Column("lease_until", UtcDateTime),
     Column("token_hash", String),
     Column("answer_hash", String),
+    Column("reply_hash", String),
+    Column("repeats", Integer, nullable=False, server_default="0"),
     Column("final_status", String),
     Column("reason", Text),
     Column("sealed_request", Text),
@@ -135,7 +138,22 @@ waiting: Final = Table(
     Column("content_type", String, nullable=False),
     Column("correlation_id", String),
     Column("headers", JSON, nullable=False),
-    Index(None, "due_at", "created_at", "number"),
+)
+
+endpoints: Final = Table(
+    "endpoints",
+    metadata,
+    Column("origin", String, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("release_at", UtcDateTime, nullable=False),
+    Column("trips", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("probe", String),
+    Column("paused_at", UtcDateTime),
+    Column("note", Text),
 )
 
 #: `body` is the event's own JSON, kept as text: PostgreSQL's json types refuse \u0000.
@@ -153,13 +171,20 @@ events: Final = Table(
 )
 
 
-def _partial(column: Column[object], where: ColumnElement[bool]) -> None:
+#: Spelled out: an index over some of the rows serves only queries that say the same.
+PARKED: Final = waiting.c.kind == literal_column("'parked'")
+TIMED: Final = waiting.c.kind != literal_column("'parked'")
+
+
+def _partial(*columns: Column[Any], where: ColumnElement[bool]) -> None:
     """Index only the rows that are looked for; most rows are not."""
-    Index(None, column, postgresql_where=where, sqlite_where=where)
+    Index(None, *columns, postgresql_where=where, sqlite_where=where)
 
 
-_partial(chains.c.ended_at, chains.c.purged_at.is_(None))
-_partial(steps.c.check_at, steps.c.check_at.is_not(None))
-_partial(steps.c.token_hash, steps.c.token_hash.is_not(None))
-_partial(waiting.c.chain_id, waiting.c.chain_id.is_not(None))
-_partial(events.c.number, events.c.published_at.is_(None))
+_partial(chains.c.ended_at, where=chains.c.purged_at.is_(None))
+_partial(steps.c.check_at, where=steps.c.check_at.is_not(None))
+_partial(steps.c.token_hash, where=steps.c.token_hash.is_not(None))
+_partial(waiting.c.chain_id, where=waiting.c.chain_id.is_not(None))
+_partial(events.c.number, where=events.c.published_at.is_(None))
+_partial(waiting.c.due_at, waiting.c.created_at, waiting.c.number, where=TIMED)
+_partial(waiting.c.endpoint, waiting.c.created_at, waiting.c.number, where=PARKED)

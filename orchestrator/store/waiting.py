@@ -10,11 +10,11 @@ from sqlalchemy import bindparam, delete, or_, select, update
 
 from orchestrator.ports import Waiting
 from orchestrator.store.rows import waiting_of, waiting_values
-from orchestrator.store.tables import waiting
+from orchestrator.store.tables import PARKED, TIMED, waiting
 from orchestrator.store.upsert import add_or_keep
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, RowMapping
 
 ALL: Final = (
     select(waiting)
@@ -23,10 +23,22 @@ ALL: Final = (
 )
 OF_CHAIN: Final = ALL.where(waiting.c.chain_id == bindparam("chain_id"))
 
+#: Rows that nobody holds.
+FREE: Final = or_(
+    waiting.c.lease_until.is_(None), waiting.c.lease_until <= bindparam("now")
+)
 _DUE: Final = ALL.where(
+    TIMED,
     waiting.c.due_at <= bindparam("now"),
-    or_(waiting.c.lease_until.is_(None), waiting.c.lease_until <= bindparam("now")),
+    FREE,
 ).with_for_update(skip_locked=True)
+_OLDEST: Final = (
+    select(waiting)
+    .where(PARKED, waiting.c.endpoint == bindparam("origin"), FREE)
+    .order_by(waiting.c.created_at, waiting.c.number)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
+)
 _LEASE: Final = update(waiting).where(
     waiting.c.number.in_(bindparam("numbers", expanding=True))
 )
@@ -51,11 +63,30 @@ def take_due(
 ) -> list[Waiting]:
     """Lease due rows that nobody holds, nor is just taking."""
     due = connection.execute(_DUE, {"now": now, "limit": limit})
-    rows = due.mappings().all()
+    return _leased(connection, due.mappings().all(), owner, now + lease)
+
+
+def take_parked(
+    connection: Connection,
+    origin: str,
+    now: datetime,
+    *,
+    owner: str,
+    lease: timedelta,
+    limit: int,
+) -> list[Waiting]:
+    """Lease an endpoint's parked rows that nobody holds, the first parked first."""
+    values = {"origin": origin, "now": now, "limit": limit}
+    parked = connection.execute(_OLDEST, values)
+    return _leased(connection, parked.mappings().all(), owner, now + lease)
+
+
+def _leased(
+    connection: Connection, rows: Sequence[RowMapping], owner: str, until: datetime
+) -> list[Waiting]:
     if rows:
-        numbers = [row["number"] for row in rows]
-        leased = _LEASE.values(lease_owner=owner, lease_until=now + lease)
-        connection.execute(leased, {"numbers": numbers})
+        leased = _LEASE.values(lease_owner=owner, lease_until=until)
+        connection.execute(leased, {"numbers": [row["number"] for row in rows]})
     return [waiting_of(row) for row in rows]
 
 

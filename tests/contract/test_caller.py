@@ -173,6 +173,18 @@ async def test_retry_after_is_read(
     assert (reply.status, reply.retry_after_s) == (503, delay_s)
 
 
+@pytest.mark.parametrize(
+    "header,aborted", [({}, False), ({"chain-delivery": "abort"}, True)]
+)
+async def test_an_abort_is_read(
+    caller: Caller, header: dict[str, str], *, aborted: bool
+) -> None:
+    """`Chain-Delivery: abort` comes with any answer."""
+    async with endpoint(answering(503, b"", header)) as url:
+        reply = answer(await caller.post(to(url)))
+    assert (reply.status, reply.abort) == (503, aborted)
+
+
 @pytest.mark.parametrize("packed", [False, True])
 async def test_answers_have_a_limit(caller: Caller, packed: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """An answer of the limit is read; one more byte, as it comes out, is too long."""

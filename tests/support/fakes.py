@@ -18,7 +18,7 @@ from orchestrator.domain.errors import (
     Undecodable,
     Unroutable,
 )
-from orchestrator.ports import Message, Post, Queues, Started
+from orchestrator.ports import LANES, Message, Post, Queues, Started
 from schemas.events import Event, parse_event
 from schemas.irma import (
     InvalidSessionResult,
@@ -105,7 +105,7 @@ class FakePublisher:
     @property
     def work(self) -> list[Work]:
         """What was confirmed for workers."""
-        queues = {Queues.CALLBACKS, Queues.SESSIONS}
+        queues = {*LANES.values(), Queues.SESSIONS}
         return [parse_work(m.body) for m in self.messages if m.routing_key in queues]
 
     @property

@@ -18,12 +18,13 @@ from orchestrator.app.tools import make_sealer
 from orchestrator.broker.connection import connect
 from orchestrator.broker.subscribe import subscribe
 from orchestrator.domain.chain import Chain, ChainState, Step, StepState
+from orchestrator.domain.endpoint import origin_of
 from orchestrator.local.stack import Plan, Stack, sandbox_and_endpoint
 from orchestrator.ports import Store
 from orchestrator.rows import RowSecrets
 from orchestrator.settings import load_settings
 from orchestrator.store import open_store
-from schemas.events import Event, parse_event
+from schemas.events import ChainEvent, EndpointChanged, Event, parse_event
 from schemas.irma import SessionPointer, parse_session_package
 
 FULLNAME = "irma-demo.gemeente.personalData.fullname"
@@ -52,9 +53,13 @@ class Watch:
                 self.events.append(parse_event(body))
                 self._news.notify_all()
 
-    def of(self, chain_id: str) -> list[Event]:
+    def of(self, chain_id: str) -> list[ChainEvent]:
         """The events of one chain so far."""
-        return [event for event in self.events if event.chainid == chain_id]
+        return [
+            event
+            for event in self.events
+            if not isinstance(event, EndpointChanged) and event.chainid == chain_id
+        ]
 
     def types(self, chain_id: str) -> list[tuple[int, str]]:
         """Step and type of a chain's events so far."""
@@ -68,6 +73,23 @@ class Watch:
         def found() -> Event | None:
             for event in self.of(chain_id):
                 if event.type == event_type and step in {None, event.step}:
+                    return event
+            return None
+
+        async with asyncio.timeout(BOUND_S), self._news:
+            await self._news.wait_for(lambda: found() is not None)
+        event = found()
+        assert event is not None
+        return event
+
+    async def until_endpoint(self, url: str, event_type: str) -> EndpointChanged:
+        """The event of an endpoint, as soon as it is published."""
+
+        def found() -> EndpointChanged | None:
+            for event in self.events:
+                if not isinstance(event, EndpointChanged):
+                    continue
+                if event.type == event_type and event.subject == origin_of(url):
                     return event
             return None
 

@@ -9,11 +9,13 @@ from typing import cast
 from fastapi import FastAPI
 
 from orchestrator.background import Background
+from orchestrator.domain.breaker import BreakerPolicy
 from orchestrator.domain.claiming import Budget
-from orchestrator.domain.delivery import RetryPolicy
+from orchestrator.domain.delivery import RetryPolicies, RetryPolicy
 from orchestrator.gateway import Desk, Options, create_app
 from orchestrator.gateway.authentication import Authenticator
 from orchestrator.gateway.intake import ResultIntake
+from orchestrator.isolating import Switchboard
 from orchestrator.ports import Store
 from orchestrator.preparing import Preparer
 from orchestrator.rows import RowSecrets
@@ -41,10 +43,16 @@ from workers.cancelling import Canceller
 from workers.clock import ClockWorker
 from workers.history import HistoryWorker
 from workers.intake import IntakeDesk
+from workers.isolation import Gate
 from workers.looking import Looker
 from workers.notifying import Notifier, NotifyingDesk
+from workers.parking import Parking
+from workers.places import Limits, Places
 from workers.session import SessionWorker
 from workers.starting import Starter
+
+#: When breakers of workers under test open.
+BREAKER = BreakerPolicy()
 
 
 @dataclass
@@ -214,14 +222,34 @@ class Parts:
             store=self.store,
             sealer=self.sealer,
             make=self.make,
+            gate=self.gate(),
+            parking=Parking(self.store),
             caller=caller,
             signer=self.signer,
-            policy=RetryPolicy(background_delays_s=(5.0, 30.0)),
+            policies=RetryPolicies(
+                common=RetryPolicy(background_delays_s=(5.0, 30.0)),
+                own={"patient": RetryPolicy(background_delays_s=(900.0,))},
+            ),
+            public_url=PUBLIC_URL,
             timeout_s=20.0,
             clock=self.clock,
             random=lambda: 0.5,
             pause=pauses,
         )
+
+    def gate(self, limits: Limits | None = None) -> Gate:
+        """The gate of a worker that knows nothing of endpoints yet."""
+        return Gate(
+            switchboard=self.switchboard,
+            places=Places(limits or Limits()),
+            policy=BREAKER,
+            clock=self.clock,
+        )
+
+    @property
+    def switchboard(self) -> Switchboard:
+        """Changes endpoints; what is told is told at once."""
+        return Switchboard(store=self.store, relay=self.rulings.relay, clock=self.clock)
 
     @property
     def canceller(self) -> Canceller:
@@ -259,6 +287,7 @@ class Parts:
             clock=self.clock,
             owner="clock-1",
             results_kept=RESULTS_KEPT,
+            breaker=BREAKER,
         )
 
     def history_worker(self) -> HistoryWorker:

@@ -11,7 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from orchestrator.domain.errors import NotConfigured, SealBroken, SealKeyUnknown
+from orchestrator.domain.errors import (
+    NotConfigured,
+    SealBroken,
+    SealExpired,
+    SealKeyUnknown,
+)
 from orchestrator.sealing import Sealer, new_key, read_key
 from orchestrator.telemetry.redaction import scrubbed
 from schemas.capabilities import Capability
@@ -200,7 +205,7 @@ def test_capability_expires() -> None:
     """From the second it expires on, a capability is worth nothing."""
     token = SEALER.seal_capability(capability(NOW))
     SEALER.open_capability(token, now=NOW - timedelta(seconds=1))
-    with pytest.raises(SealBroken, match="expired"):
+    with pytest.raises(SealExpired, match="expired"):
         SEALER.open_capability(token, now=NOW)
 
 

@@ -92,7 +92,9 @@ def test_the_least_configuration_has_the_designs_defaults(write: Write) -> None:
     assert list(settings.retry.background_delays_s) == background
     assert settings.callbacks.timeout_s == 20
     assert settings.callbacks.connect_timeout_s == 5
+    assert settings.callbacks.reply_s == 3600
     assert settings.chain.steps_max == 20
+    assert settings.chain.identical_max == 3
     assert settings.wall_time.days == 7
     assert settings.notify_socket is None
     assert not settings.allow_unsigned_callbacks
@@ -340,6 +342,17 @@ def test_an_entry_that_permits_nothing_is_named(
     text = refused(write(changes))
     assert f": {place}: Value error, '" in text
     assert text.endswith(f"must have {parts} parts, or fewer with a '*' as its last")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"callbacks": {"concurrency": 63}}, {"isolation": {"limit": 17}}]
+)
+def test_one_endpoint_leaves_room_for_others(write: Write, changes: Json) -> None:
+    """What a worker has in hand is at least four times what one endpoint may take."""
+    said = "isolation: Value error, limit: callbacks.concurrency must be at least 4 times"
+    assert said in refused(write(changes))
+    written = write({"callbacks": {"concurrency": 8}, "isolation": {"limit": 2}})
+    assert load(written).isolation.limit == 2
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from schemas.messages import (
     CallbackSecrets,
     CallbackWork,
     End,
+    EndWork,
     IntakeSecrets,
     NextSecrets,
     NoteSecrets,
@@ -104,7 +105,7 @@ def test_no_id_has_a_dot(make: WorkMaker, work: CallbackWork) -> None:
         make.following(work, secrets, request, "e1").id,
         make.ending(work, secrets, end=End.COMPLETED, cause="e1").id,
         make.intake(SLOT, "acme", RESULT, "poll").id,
-        make.note(SLOT, "acme", RESULT.token).id,
+        make.note(SLOT, "acme", RESULT).id,
         make.again(work, 5, NOW).id,
         parse_work(start_message(SLOT, "acme").body).id,
     }
@@ -136,6 +137,24 @@ def test_an_end_carries_its_reason_openly_and_the_result_sealed(
     assert (ending.end, ending.reason, ending.reply) == (End.FAILED, "why", REPLY)
     secrets = sealer.open_model(CallbackSecrets, ending.sealed, bound_to=ending.id)
     assert secrets == opened(sealer, work)
+
+
+def test_a_deadline_waits_with_all_that_ends_the_chain(
+    sealer: Sealer, make: WorkMaker, work: CallbackWork
+) -> None:
+    """For the session worker, which the app does not wait for; one row a callback."""
+    until = NOW + timedelta(hours=1)
+    row = make.deadline(work, opened(sealer, work), until=until, cause="e1", now=NOW)
+    ending = parse_work(row.message.body)
+    assert isinstance(ending, EndWork)
+    assert (ending.end, ending.cause, ending.reply) == (End.EXPIRED, "e1", None)
+    assert "202" in (ending.reason or "")
+    secrets = sealer.open_model(CallbackSecrets, ending.sealed, bound_to=ending.id)
+    assert secrets == opened(sealer, work)
+    assert (row.id, row.kind) == (f"{work.id}-deadline", "deadline")
+    assert (row.due_at, row.created_at) == (until, NOW)
+    assert (row.chain_id, row.endpoint) == ("01C", work.endpoint)
+    assert row.message.routing_key == Queues.SESSIONS
 
 
 def test_a_seal_opens_in_its_own_message_only(
@@ -192,11 +211,13 @@ def test_a_session_state_is_sealed_whole(sealer: Sealer, make: WorkMaker) -> Non
     assert make.intake(SLOT, "acme", RESULT, "callback").id == intake.id
 
 
-def test_a_note_seals_nothing_but_the_token(sealer: Sealer, make: WorkMaker) -> None:
+def test_a_note_seals_the_token_and_what_was_proved(
+    sealer: Sealer, make: WorkMaker
+) -> None:
     """It marks a row that could not be marked at once."""
-    note = make.note(SLOT, "acme", RESULT.token)
+    note = make.note(SLOT, "acme", RESULT)
     secrets = sealer.open_model(NoteSecrets, note.sealed, bound_to=note.id)
-    assert secrets.token == RESULT.token
+    assert (secrets.token, secrets.result) == (RESULT.token, RESULT.to_wire())
     assert RESULT.token not in note.model_dump_json()
 
 

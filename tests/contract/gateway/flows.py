@@ -68,13 +68,15 @@ DETACHED: Final = frozenset(
     {"endpoint answers after 3.5 s", "endpoint answers after 5 s"}
 )
 
+#: Endpoints that promise an answer: the chain waits for it.
+WAITING: Final = frozenset({"endpoint answers 202"})
+
 #: Endpoints that fail for longer than the app waits, and are well afterwards.
 RECOVERING: Final = frozenset({"endpoint answers 500", "endpoint drops the connection"})
 
 #: How chains end, and what their reason says; those not named are completed.
 ENDS: Final[dict[str, tuple[ChainState, str]]] = {
     "endpoint answers 201 with a request": (ChainState.FAILED, "status 201"),
-    "endpoint answers 202": (ChainState.FAILED, "202"),
     "endpoint answers 200 with nothing": (ChainState.FAILED, "no session request"),
     "endpoint answers an invalid request": (ChainState.FAILED, "4 or 3 parts, 2 found"),
     "endpoint redirects 307": (ChainState.FAILED, "not followed: status 307"),
@@ -180,11 +182,11 @@ class Flow:
         return package.session_ptr
 
     async def happened(self, outcomes: list[Outcome], expected: Json) -> Json:
-        """All that happened, once the chain has ended as it should."""
-        chain = await self.lab.ended(self.begun.chain_id)
-        state, reason = ENDS.get(self.name, (ChainState.COMPLETED, ""))
-        assert chain.state is state, chain.reason
-        assert reason in (chain.reason or "")
+        """All that happened, once the chain has ended as it should, or waits."""
+        if self.name in WAITING:
+            await self._waits()
+        else:
+            await self._ends()
         await self.posted(expected["posts"])
         events = [app_events(outcome, "") for outcome in outcomes]
         return {
@@ -194,6 +196,25 @@ class Flow:
             "results": await self.installation.results(self.begun.token),
             "frontend": await self.installation.frontend(self.begun),
         }
+
+    async def _ends(self) -> None:
+        chain = await self.lab.ended(self.begun.chain_id)
+        state, reason = ENDS.get(self.name, (ChainState.COMPLETED, ""))
+        assert chain.state is state, chain.reason
+        assert reason in (chain.reason or "")
+
+    async def _waits(self) -> None:
+        """The chain goes on when the endpoint answers; until then a row says so."""
+
+        async def look() -> bool | None:
+            waiting = self.lab.store.waiting(chain_id=self.begun.chain_id, limit=10)
+            return "deadline" in {row.kind for row in await waiting} or None
+
+        await eventually(look)
+        await self.lab.row(self.begun.chain_id, 1, StepState.FINISHED)
+        chain = await self.lab.store.chain(self.begun.chain_id)
+        assert chain is not None
+        assert chain.state is ChainState.RUNNING
 
     async def posted(self, posts: Json) -> None:
         """Wait until the endpoint was asked for as many things as it should be."""

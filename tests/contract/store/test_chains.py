@@ -80,6 +80,8 @@ async def test_every_field_comes_back_as_it_was(store: Store) -> None:
         lease_owner="worker-1",
         lease_until=NOW + LEASE,
         answer_hash="a",
+        reply_hash="h",
+        repeats=2,
         final_status="DONE",
         reason="why",
         sealed_request="r",

@@ -30,7 +30,7 @@ async def test_a_row_comes_back_as_it_was(store: Store) -> None:
     )
     row = Waiting(
         id="w1",
-        kind="parked",
+        kind="outbox",
         due_at=NOW,
         created_at=NOW - SECOND,
         message=message,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.broker.topology import TOPOLOGY, Queue, mismatch
-from orchestrator.ports import Queues
+from orchestrator.ports import ENDPOINTS_EXCHANGE, EVENTS_EXCHANGE, LANES, Queues
+from schemas.messages import Lane
 
 WORK = [
     queue
@@ -23,6 +24,19 @@ def test_the_work_queues_are_those_of_the_design() -> None:
         "sessions",
         "history",
     }
+
+
+def test_each_lane_has_its_queue() -> None:
+    """A backlog in one of them is in nobody's way."""
+    assert set(LANES) == set(Lane)
+    assert len(set(LANES.values())) == len(Lane)
+    assert set(LANES.values()) < {queue.name for queue in WORK}
+
+
+def test_news_of_endpoints_reach_all_workers() -> None:
+    """A fanout exchange, apart from that of the events, which integrators may bind to."""
+    types = {exchange.name: exchange.type for exchange in TOPOLOGY.exchanges}
+    assert types == {EVENTS_EXCHANGE: "topic", ENDPOINTS_EXCHANGE: "fanout"}
 
 
 @pytest.mark.parametrize("queue", WORK, ids=lambda queue: queue.name)

@@ -16,6 +16,7 @@ from orchestrator.callbacks.answers import (
     AnswerBroken,
     AnswerTooLong,
     BodyReader,
+    aborts,
     authorization,
     location_origin,
     read_url,
@@ -162,6 +163,15 @@ def test_reading_locations_never_fails(text: str) -> None:
 def test_retry_after(text: str | None, delay_s: float | None) -> None:
     """Seconds or a date; what is past is now, what is neither is nothing."""
     assert retry_after_s(text, NOW) == delay_s
+
+
+@pytest.mark.parametrize(
+    "text,aborted",
+    [(None, False), ("", False), ("abort", True), (" Abort ", True), ("aborted", False)],
+)
+def test_abort(text: str | None, *, aborted: bool) -> None:
+    """One word, in whatever case; any other is for others."""
+    assert aborts(text) is aborted
 
 
 @given(st.text(max_size=40))

@@ -73,6 +73,16 @@ SAID: list[tuple[str, dict[str, JsonValue], str]] = [
         "attempt 2, status 200 after 12 ms, next, https://shop.example:443",
     ),
     (
+        "callback.answered",
+        CALLBACK | {"answer": "end"},
+        "attempt 2, by reply URL, end, https://shop.example:443",
+    ),
+    (
+        "callback.parked",
+        CALLBACK | {"kept": "open"},
+        "attempt 2, parked: its endpoint fails, https://shop.example:443",
+    ),
+    (
         "callback.failed",
         CALLBACK | {"reason": "given up", "fault": "timeout"},
         "attempt 2, no answer: timeout, given up, https://shop.example:443",
@@ -191,6 +201,33 @@ def test_nothing_steers_the_terminal(sign: str) -> None:
     text = shown(failed, reason=f"a{sign}b")
     assert text.count("a?b") == 2
     assert sign == "\n" or sign not in text
+
+
+def test_an_endpoints_event_is_told_in_words() -> None:
+    """It belongs to no chain: who it is, what failed, and when it is tried again."""
+    opened = parse_event(
+        json.dumps(
+            {
+                "id": "endpoint-1-endpoint_opened-1",
+                "subject": "https://shop.example:443",
+                "time": NOW.isoformat(),
+                "type": "endpoint.opened",
+                "data": {
+                    "state": "open",
+                    "paused": False,
+                    "trips": 1,
+                    "attempts": 20,
+                    "failures": 16,
+                    "probeAt": NOW.isoformat(),
+                },
+            }
+        ).encode()
+    )
+    at = NOW.isoformat(timespec="milliseconds")
+    assert event_line(opened) == (
+        f"{at} https://shop.example:443 endpoint.opened 16 of 20 failed,"
+        f" tried again at {NOW:%H:%M:%S}"
+    )
 
 
 def test_an_event_is_one_line() -> None:

@@ -18,6 +18,7 @@ from orchestrator.domain.claiming import (
     take_in,
 )
 from orchestrator.domain.ruling import CHECK_LIVE, CHECK_OFFERED, Ruling
+from schemas.events import ChainEnded
 from schemas.messages import End
 from tests.unit.domain.samples import (
     CANCELLED,
@@ -43,7 +44,7 @@ from tests.unit.domain.samples import (
 )
 
 #: The first step as `claim_next` finds it, and the row it makes.
-STEP: Final = replace(COMPLETED, slot=FIRST, sealed_result=None)
+STEP: Final = replace(COMPLETED, slot=FIRST, sealed_result=None, answer_hash="first")
 SECOND_ROW: Final = Step(
     slot=SECOND_SLOT,
     state=StepState.DETACHED,
@@ -359,6 +360,7 @@ def test_an_end_claims_the_slot_and_ends_the_chain() -> None:
         CHAIN, state=ChainState.FAILED, ended_at=NOW, reason="given up"
     )
     (event,) = ruling.events
+    assert isinstance(event, ChainEnded)
     assert (event.type, event.step, event.causationid) == ("chain.failed", 1, "failed")
 
 
@@ -384,3 +386,70 @@ def test_the_same_end_again_is_told_again() -> None:
 def test_an_end_never_takes_the_slot_of_a_session(row: Step) -> None:
     """An answer that was permitted when it came first is not refused when it repeats."""
     assert ended(following=row) == Ruling(outcome=Claim.RIVAL)
+
+
+# ----------------------------------------------------------------- an answer by reply URL
+
+REPLIED: Final = replace(STEP, reply_hash="reply")
+
+
+def test_a_reply_that_was_taken_holds_the_slot() -> None:
+    """Its 2xx is a promise: neither a request nor an end gets in between."""
+    assert claimed(REPLIED) == Ruling(outcome=Claim.RIVAL)
+    for end in (End.COMPLETED, End.FAILED, End.EXPIRED):
+        ending = Ending(end=end, cause="late", reason="why")
+        assert ended(REPLIED, ending=ending) == Ruling(outcome=Claim.RIVAL)
+
+
+def test_the_reply_itself_claims_the_slot() -> None:
+    """As any answer, and so does the callback's answer if it says the same."""
+    own = replace(STEP, reply_hash="answer")
+    assert claimed(own).outcome is Claim.DETACHED
+    assert ended(own).outcome is Claim.ENDED
+
+
+def test_a_deadline_expires_a_chain_that_nobody_answered() -> None:
+    """The end claims the slot like every other."""
+    ending = Ending(end=End.EXPIRED, cause="answered", reason="nothing came")
+    ruling = ended(ending=ending)
+    assert ruling.outcome is Claim.ENDED
+    assert told(ruling) == ["chain.expired"]
+    assert ruling.chain is not None
+    assert (ruling.chain.state, ruling.chain.reason) == (
+        ChainState.EXPIRED,
+        "nothing came",
+    )
+    rival = replace(SECOND_ROW, answer_hash="other")
+    assert ended(following=rival, ending=ending) == Ruling(outcome=Claim.RIVAL)
+
+
+# --------------------------------------------------------------- the same again and again
+
+
+@pytest.mark.parametrize("repeats,counted", [(None, 0), (0, 1), (1, 2)])
+def test_identical_requests_in_a_row_are_counted(
+    repeats: int | None, counted: int
+) -> None:
+    """By what claimed the slots; another request counts from the beginning."""
+    before = replace(STEP, answer_hash="answer", repeats=repeats or 0)
+    if repeats is None:
+        before = replace(STEP, answer_hash="other", repeats=2)
+    row = claimed(before).steps[-1]
+    assert row.repeats == counted
+
+
+@pytest.mark.parametrize("identical_max", [1, 3])
+def test_a_chain_in_a_loop_fails(identical_max: int) -> None:
+    """The request after so many identical ones is refused, with the reason."""
+    budget = Budget(identical_max=identical_max)
+    before = replace(STEP, answer_hash="answer", repeats=identical_max - 1)
+    ruling = claimed(before, budget=budget)
+    assert ruling.outcome is Claim.ENDED
+    assert ruling.chain is not None
+    assert ruling.chain.state is ChainState.FAILED
+    assert ruling.chain.reason == (
+        f"the chain has made the same request {identical_max} times in a row"
+    )
+    if identical_max > 1:
+        fewer = replace(before, repeats=identical_max - 2)
+        assert claimed(fewer, budget=budget).outcome is Claim.DETACHED

@@ -17,11 +17,13 @@ from orchestrator.domain.delivery import (
     Ended,
     Fault,
     GiveUp,
+    Later,
     Next,
     NoAnswer,
     Reply,
     RetryLater,
     RetryLive,
+    RetryPolicies,
     RetryPolicy,
     Tries,
     decide,
@@ -31,10 +33,15 @@ from tests.unit.domain.samples import NOW, SECOND
 
 POLICY: Final = RetryPolicy()
 
+#: When the attempt began that is answered now.
+ASKED: Final = NOW - 2 * SECOND
+
 #: The app waits, with all the time there is; it has gone; every delay was used.
-LIVE: Final = Tries(attempt=1, live=0, retries=0, deadline=NOW + 3.5 * SECOND)
-BACKGROUND: Final = Tries(attempt=1, live=0, retries=0, deadline=None)
-EXHAUSTED: Final = Tries(attempt=9, live=0, retries=8, deadline=None)
+LIVE: Final = Tries(
+    attempt=1, asked_at=ASKED, live=0, retries=0, deadline=NOW + 3.5 * SECOND
+)
+BACKGROUND: Final = replace(LIVE, deadline=None)
+EXHAUSTED: Final = replace(BACKGROUND, attempt=9, retries=8)
 
 PASSING: Final = [fault for fault in Fault if not fault.final]
 
@@ -67,7 +74,7 @@ def what(decision: Decision) -> str:
     [
         (204, "Ended"),
         (200, "Next"),
-        (202, "GiveUp"),
+        (202, "Later"),
         *((status, "GiveUp") for status in (100, 199, 201, 203, 205, 206, 226, 299)),
         *((status, "GiveUp") for status in (300, 301, 302, 303, 304, 307, 308, 399)),
         *((status, "GiveUp") for status in (400, 401, 403, 404, 405, 409, 410, 413)),
@@ -148,7 +155,6 @@ def test_the_body_of_200_is_the_next_request() -> None:
     "reply,reason",
     [
         (answer(404), "unexpected status 404"),
-        (answer(202), "status 202: answering later is not available yet"),
         (answer(302), "redirects are not followed: status 302 to nowhere"),
         (
             replace(answer(307), location_origin="https://else.example:443"),
@@ -157,9 +163,38 @@ def test_the_body_of_200_is_the_next_request() -> None:
     ],
 )
 def test_who_gives_up_says_which_rule(reply: Answer, reason: str) -> None:
-    """A redirect's aim is named by its origin, the body never; 202 is no refusal."""
-    content = reply.status == 202
-    assert decided(BACKGROUND, reply) == GiveUp(reason=reason, app_fails=not content)
+    """A redirect's aim is named by its origin, the body never."""
+    assert decided(BACKGROUND, reply) == GiveUp(reason=reason)
+
+
+@pytest.mark.parametrize("tries", [LIVE, BACKGROUND, EXHAUSTED])
+def test_who_answers_later_has_an_hour_from_the_start_of_the_attempt(
+    tries: Tries,
+) -> None:
+    """As long as the reply URL of that attempt holds, however long the 202 took."""
+    assert decided(tries, answer(202)) == Later(until=ASKED + timedelta(hours=1))
+    brief = replace(POLICY, reply_s=7.0)
+    found = decide(tries, answer(202), now=NOW, policy=brief, random=lambda: 0.5)
+    assert found == Later(until=ASKED + 7 * SECOND)
+
+
+# ----------------------------------------------------------- who wants no further attempt
+
+
+@pytest.mark.parametrize("tries", [LIVE, BACKGROUND])
+@pytest.mark.parametrize("status", [202, *sorted(RETRIED_STATUSES)])
+def test_who_aborts_is_not_asked_again(tries: Tries, status: int) -> None:
+    """`Chain-Delivery: abort` goes before every other wish, and the reason says so."""
+    reply = replace(answer(status, retry_after_s=5.0), abort=True)
+    reason = f"the endpoint has aborted: status {status}"
+    assert decided(tries, reply) == GiveUp(reason=reason)
+
+
+@pytest.mark.parametrize("status", [200, 204, 201, 302, 404, 410])
+def test_where_nothing_would_be_tried_again_an_abort_changes_nothing(status: int) -> None:
+    """A request, an end and a refusal mean what they always mean."""
+    reply = answer(status)
+    assert decided(LIVE, replace(reply, abort=True)) == decided(LIVE, reply)
 
 
 @pytest.mark.parametrize(
@@ -290,6 +325,140 @@ def test_the_limit_of_wishes_is_the_policys() -> None:
     reply = answer(503, retry_after_s=90.0)
     found = decide(BACKGROUND, reply, now=NOW, policy=policy, random=lambda: 0.5)
     assert found == RetryLater(delay_s=20.0)
+
+
+def test_a_requestor_has_its_own_policy_or_the_common_one() -> None:
+    """By its key."""
+    own = RetryPolicy(background_delays_s=())
+    policies = RetryPolicies(common=POLICY, own={"acme": own})
+    assert (policies.of("acme"), policies.of("other")) == (own, POLICY)
+
+
+# -------------------------------------------------------------------- the whole table
+
+_DELAYS = st.lists(st.floats(0.01, 100_000), max_size=10).map(tuple)
+POLICIES = st.builds(
+    RetryPolicy,
+    live_delays_s=_DELAYS,
+    background_delays_s=_DELAYS,
+    jitter=st.floats(0, 0.99),
+    retry_after_max_s=st.floats(1, 100_000),
+    reply_s=st.floats(1, 100_000),
+)
+TRIES = st.builds(
+    Tries,
+    attempt=st.integers(1, 30),
+    asked_at=st.just(ASKED),
+    live=st.integers(0, 12),
+    retries=st.integers(0, 12),
+    deadline=st.none()
+    | st.floats(-10, 100).map(lambda left_s: NOW + timedelta(seconds=left_s)),
+)
+ANSWERS = st.builds(
+    Answer,
+    status=st.integers(100, 999) | st.sampled_from([200, 202, 204, 429, 503]),
+    body=st.binary(max_size=8),
+    duration_s=st.just(0.1),
+    retry_after_s=st.none() | st.floats(0, allow_nan=False),
+    abort=st.booleans(),
+)
+REPLIES = ANSWERS | st.sampled_from(Fault).map(no_answer)
+RANDOM = st.floats(0, 1, exclude_max=True)
+
+_RETRY = (RetryLive, RetryLater)
+
+
+@given(TRIES, REPLIES, POLICIES, RANDOM)
+def test_only_what_may_pass_is_tried_again_and_only_so_often(
+    tries: Tries, reply: Reply, policy: RetryPolicy, random: float
+) -> None:
+    """A final answer or fault never; and each clock has so many delays and no more."""
+    found = decide(tries, reply, now=NOW, policy=policy, random=lambda: random)
+    if not isinstance(found, _RETRY):
+        return
+    if isinstance(reply, Answer):
+        assert reply.status in RETRIED_STATUSES
+        assert not reply.abort
+    else:
+        assert not reply.fault.final
+    if isinstance(found, RetryLive):
+        assert tries.live < len(policy.live_delays_s)
+    else:
+        assert tries.retries < len(policy.background_delays_s)
+
+
+@given(TRIES, REPLIES, POLICIES, RANDOM)
+def test_a_retry_keeps_to_its_bounds(
+    tries: Tries, reply: Reply, policy: RetryPolicy, random: float
+) -> None:
+    """Live ones end before the deadline; no other is longer than plan and wish allow."""
+    found = decide(tries, reply, now=NOW, policy=policy, random=lambda: random)
+    if isinstance(found, RetryLive):
+        assert tries.deadline is not None
+        assert NOW + timedelta(seconds=found.delay_s) < tries.deadline
+        assert found.delay_s == policy.live_delays_s[tries.live]
+    elif isinstance(found, RetryLater):
+        planned = policy.background_delays_s[tries.retries]
+        wish = isinstance(reply, Answer) and (
+            reply.status == 429 or reply.retry_after_s is not None
+        )
+        longest = planned * (1 + policy.jitter) * 1.000_001
+        assert found.delay_s >= planned * (1 - policy.jitter) * 0.999_999
+        assert found.delay_s <= max(longest, policy.retry_after_max_s if wish else 0)
+
+
+@given(TRIES, ANSWERS, POLICIES, RANDOM, st.tuples(st.floats(0, 1e6), st.floats(0, 1e6)))
+def test_who_asks_for_a_longer_pause_never_gets_a_shorter_one(
+    tries: Tries,
+    reply: Answer,
+    policy: RetryPolicy,
+    random: float,
+    wishes_s: tuple[float, float],
+) -> None:
+    """The delay grows with the wish, up to the limit."""
+
+    def delay_s(wish_s: float) -> float | None:
+        asked = replace(reply, retry_after_s=wish_s)
+        found = decide(tries, asked, now=NOW, policy=policy, random=lambda: random)
+        return found.delay_s if isinstance(found, RetryLater) else None
+
+    shorter, longer = delay_s(min(wishes_s)), delay_s(max(wishes_s))
+    assert (shorter is None) == (longer is None)
+    if shorter is not None and longer is not None:
+        assert shorter <= longer
+
+
+@given(REPLIES, POLICIES, RANDOM, st.floats(0.01, 30))
+def test_whatever_comes_back_a_callback_ends(
+    reply: Reply, policy: RetryPolicy, random: float, left_s: float
+) -> None:
+    """The same reply again and again is tried no more often than there are delays."""
+    now, deadline = NOW, NOW + timedelta(seconds=left_s)
+    tries = Tries(attempt=1, asked_at=now, live=0, retries=0, deadline=deadline)
+    found = decide(tries, reply, now=now, policy=policy, random=lambda: random)
+    while isinstance(found, _RETRY):
+        now += timedelta(seconds=found.delay_s)
+        live = isinstance(found, RetryLive)
+        tries = Tries(
+            attempt=tries.attempt + 1,
+            asked_at=now,
+            live=tries.live + 1 if live else 0,
+            retries=tries.retries + (not live),
+            deadline=deadline if live else None,
+        )
+        found = decide(tries, reply, now=now, policy=policy, random=lambda: random)
+    delays = len(policy.live_delays_s) + len(policy.background_delays_s)
+    assert tries.attempt <= delays + 1
+
+
+@given(TRIES, REPLIES, POLICIES, RANDOM)
+def test_the_app_is_kept_waiting_only_by_a_live_retry(
+    tries: Tries, reply: Reply, policy: RetryPolicy, random: float
+) -> None:
+    """When it does not wait (any more) there is none."""
+    gone = replace(tries, deadline=None)
+    found = decide(gone, reply, now=NOW, policy=policy, random=lambda: random)
+    assert not isinstance(found, RetryLive)
 
 
 # ------------------------------------------------------------------------- notifications

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
-from orchestrator.domain import happenings
+from orchestrator.domain import breaker, happenings
+from orchestrator.domain.breaker import BreakerState, Kept
 from orchestrator.domain.chain import Ending, Step
 from orchestrator.domain.delivery import Answer, Fault, NoAnswer, RetryLater, RetryLive
 from orchestrator.domain.happenings import ATTRIBUTES_MAX, REASON_CHARS_MAX, SessionEnd
-from schemas.events import Event, Purpose, dump_event, parse_event
+from schemas.events import ChainEvent, Purpose, dump_event, parse_event
 from schemas.irma import SessionResult, session_result_from
 from schemas.messages import End
 from tests.unit.domain.samples import (
@@ -48,7 +49,7 @@ def result_of(*lists: list[str] | None) -> SessionResult:
     )
 
 
-def all_of_a_chain() -> list[Event]:
+def all_of_a_chain() -> list[ChainEvent]:
     """One event of each function."""
     ending = Ending(end=End.FAILED, cause="cause", reason="why")
     work = a_callback()
@@ -59,7 +60,9 @@ def all_of_a_chain() -> list[Event]:
         happenings.session_completed(FIRST, "acme", result_of([STUDENT]), work.id, NOW),
         happenings.session_ended(CHAIN, LIVE, "session.finished", NOW, status="DONE"),
         happenings.callback_retrying(work, REPLY, RetryLive(delay_s=0.25), NOW),
+        happenings.callback_parked(work, Kept.LIMIT, NOW),
         happenings.callback_answered(work, REPLY, "next", NOW),
+        happenings.callback_replied(work, "next", NOW),
         happenings.callback_failed(work, SILENCE, "given up", NOW),
         happenings.chain_ended(CHAIN, SECOND_SLOT, ending, NOW),
     ]
@@ -256,3 +259,46 @@ def test_silence_is_told_by_its_fault() -> None:
     failed = happenings.callback_failed(a_callback(), SILENCE, "given up", NOW)
     assert (failed.data.status, failed.data.fault) == (None, "timeout")
     assert failed.data.reason == "given up"
+
+
+ENDPOINT: Final = breaker.fresh("https://shop.example:443", NOW)
+
+
+def test_an_endpoints_event_says_how_it_stands() -> None:
+    """Its subject is the origin; its id follows from the version."""
+    paused = replace(ENDPOINT, paused_at=NOW, note="n" * 600, version=3)
+    event = happenings.endpoint_changed(ENDPOINT, paused, NOW + SECOND)
+    assert event is not None
+    assert parse_event(dump_event(event)) == event
+    assert (event.type, event.subject) == ("endpoint.paused", ENDPOINT.origin)
+    assert event.id == f"{happenings.endpoint_id(ENDPOINT.origin)}-endpoint_paused-3"
+    assert event.time == NOW + SECOND
+    assert (event.data.state, event.data.paused) == ("closed", True)
+    assert len(event.data.note or "") == REASON_CHARS_MAX
+
+
+@pytest.mark.parametrize(
+    "before,after,kind",
+    [
+        ({}, {"state": BreakerState.OPEN, "trips": 1}, "endpoint.opened"),
+        (
+            {"state": BreakerState.HALF_OPEN, "trips": 1},
+            {"state": BreakerState.OPEN, "trips": 2},
+            "endpoint.opened",
+        ),
+        ({"state": BreakerState.HALF_OPEN, "trips": 1}, {}, "endpoint.closed"),
+        ({"paused_at": NOW}, {}, "endpoint.resumed"),
+        ({"state": BreakerState.HALF_OPEN}, {"state": BreakerState.HALF_OPEN}, None),
+        ({"state": BreakerState.OPEN}, {"state": BreakerState.HALF_OPEN}, None),
+    ],
+)
+def test_what_operators_are_told_of(
+    before: dict[str, Any], after: dict[str, Any], kind: str | None
+) -> None:
+    """Openings, each of them, closings and pauses; not the steps in between."""
+    event = happenings.endpoint_changed(
+        replace(ENDPOINT, **before), replace(ENDPOINT, **after), NOW
+    )
+    assert (event.type if event else None) == kind
+    if event is not None and kind == "endpoint.opened":
+        assert event.data.probe_at == ENDPOINT.release_at

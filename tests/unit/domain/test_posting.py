@@ -91,3 +91,10 @@ def test_a_chain_is_one_trace_with_a_span_for_each_attempt() -> None:
     traces = [one.split("-")[1] for one in (first, second, step, other)]
     assert traces[0] == traces[1] == traces[2] != traces[3]
     assert len({one.split("-")[2] for one in (first, second, step)}) == 3
+
+
+def test_headers_name_where_a_later_answer_is_taken() -> None:
+    """If there is such a place."""
+    url = "https://chains.example/reply/x"
+    headers = headers_of(ID, SLOT, NOW, attempt=1, reply_to=url)
+    assert headers["Chain-Reply-To"] == url

@@ -57,6 +57,7 @@ async def test_a_mark_that_the_store_cannot_take_becomes_a_note(
     (note,) = [work for work in workshop.publisher.work if isinstance(work, NoteWork)]
     secrets = workshop.sealer.open_model(NoteSecrets, note.sealed, bound_to=note.id)
     assert (note.chain_id, note.step, secrets.token) == (begun.id, 1, begun.token)
+    assert secrets.result == result_of(begun.token).to_wire()
 
 
 async def test_a_slow_store_does_not_hold_the_app(

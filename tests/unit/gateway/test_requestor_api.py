@@ -88,7 +88,7 @@ async def test_the_start_is_told_in_order(workshop: Workshop) -> None:
     ]
     started, requested, live = workshop.publisher.events
     assert (requested.causationid, live.causationid) == (started.id, requested.id)
-    assert {event.chainid for event in (started, requested, live)} == {
+    assert {event.subject for event in (started, requested, live)} == {
         answer.headers["chain-id"]
     }
     assert await workshop.waiting() == []

@@ -8,6 +8,9 @@ from pydantic import JsonValue, ValidationError
 from schemas.capabilities import Capability
 from schemas.events import explain
 
+#: What only some kinds have.
+OPTIONAL = {"target", "session", "attempt"}
+
 BRIDGE = Capability(
     kind="bridge",
     chain_id="C1",
@@ -48,9 +51,9 @@ def test_wrong_fields_are_named_without_their_values(
     assert "MARKER" not in explain(caught.value)
 
 
-@pytest.mark.parametrize("field", sorted(set(Capability.model_fields) - {"target"}))
+@pytest.mark.parametrize("field", sorted(set(Capability.model_fields) - OPTIONAL))
 def test_nothing_is_taken_for_granted(field: str) -> None:
-    """Only a target may be absent: callbacks have none that matters."""
+    """Only what other kinds need may be absent: a target, a session, an attempt."""
     with pytest.raises(ValidationError, match=field):
         Capability.model_validate(BRIDGE.model_dump(exclude={field}))
 

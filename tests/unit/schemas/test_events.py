@@ -19,6 +19,14 @@ CALLBACK: dict[str, JsonValue] = {
     "attempt": 2,
 }
 
+ENDPOINT: dict[str, JsonValue] = {
+    "state": "closed",
+    "paused": False,
+    "trips": 1,
+    "attempts": 20,
+    "failures": 16,
+}
+
 DATA: dict[str, dict[str, JsonValue]] = {
     "chain.started": {"backend": "irma"},
     "chain.completed": {"steps": 2, "durationS": 1.25},
@@ -44,14 +52,19 @@ DATA: dict[str, dict[str, JsonValue]] = {
     "session.failed": {"sessionType": "issuing", "status": "FAILED", "reason": "x"},
     "callback.retrying": CALLBACK
     | {"clock": "live", "delayMs": 250, "nextAt": AT, "status": 503},
+    "callback.parked": CALLBACK | {"kept": "open"},
     "callback.answered": CALLBACK | {"status": 200, "durationMs": 3, "answer": "next"},
     "callback.failed": CALLBACK | {"reason": "given up", "fault": "timeout"},
+    **dict.fromkeys(("endpoint.closed", "endpoint.resumed"), ENDPOINT),
+    "endpoint.opened": ENDPOINT | {"state": "open", "probeAt": AT},
+    "endpoint.paused": ENDPOINT | {"paused": True, "note": "they asked for it"},
 }
 
 #: Every field that the open part of an event may have; look twice before adding one.
 OPEN_FIELDS = {
     "answer",
     "attempt",
+    "attempts",
     "attributes",
     "backend",
     "chained",
@@ -61,15 +74,22 @@ OPEN_FIELDS = {
     "duration_ms",
     "duration_s",
     "endpoint",
+    "failures",
     "fault",
     "in_flow",
+    "kept",
     "next_at",
+    "note",
+    "paused",
+    "probe_at",
     "proof_status",
     "purpose",
     "reason",
     "session_type",
+    "state",
     "status",
     "steps",
+    "trips",
 }
 
 
@@ -89,6 +109,10 @@ def wire(event_type: str, **changes: JsonValue) -> bytes:
         "type": event_type,
         "data": DATA[event_type],
     }
+    if event_type.startswith("endpoint."):
+        envelope["subject"] = "https://shop.example:443"
+        for of_chains in ("chainid", "step", "generation", "requestor"):
+            del envelope[of_chains]
     return json.dumps(envelope | changes).encode()
 
 
@@ -210,4 +234,4 @@ def test_what_was_said_cannot_be_changed() -> None:
     """Events are frozen: who tells an event tells what was written."""
     event = parse_event(wire("chain.started"))
     with pytest.raises(ValueError, match="frozen"):
-        event.step = 2  # type: ignore[misc] # mypy knows it too
+        event.subject = "C2"  # type: ignore[misc] # mypy knows it too

@@ -17,7 +17,6 @@ from schemas.messages import (
     EndWork,
     NextSecrets,
     NextWork,
-    Wake,
     parse_work,
 )
 from tests.support.fakes import FakeCaller
@@ -124,18 +123,6 @@ async def test_a_refusal_fails_the_chain(workshop: Workshop, status: int) -> Non
     (ending,) = workshop.publisher.work
     assert isinstance(ending, EndWork)
     assert str(status) in (ending.reason or "")
-
-
-async def test_202_lets_the_app_go_before_the_chain_fails(workshop: Workshop) -> None:
-    """The endpoint was content, so the user's session ends well."""
-    work = workshop.callback(SLOT, TOKEN, waited_s=3.5)
-    await post(workshop, work, answered(202))
-    wake_up, *_ = workshop.publisher.wake_ups
-    assert wake_up.wake is Wake.LATER
-    (ending,) = workshop.publisher.work
-    assert isinstance(ending, EndWork)
-    assert (ending.end, ending.reply) == (End.FAILED, None)
-    assert "202" in str(ending.reason)
 
 
 async def test_a_reason_of_any_length_is_cut(workshop: Workshop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -125,6 +126,28 @@ async def test_after_the_last_background_retry_the_chain_fails(
     (ending,) = workshop.publisher.work
     assert isinstance(ending, EndWork)
     assert ending.reason == "given up after 7 attempts: status 503"
+
+
+async def test_a_requestors_own_clock_goes_before_the_common_one(
+    workshop: Workshop,
+) -> None:
+    """By the key of the requestor whose chain it is."""
+    work = workshop.callback(SLOT, TOKEN).model_copy(update={"requestor": "patient"})
+    await post(workshop, work, answered(503))
+    (row,) = await workshop.store.waiting(limit=10)
+    assert row.due_at == NOW + timedelta(minutes=15)
+
+
+async def test_who_aborts_fails_the_chain_at_once(workshop: Workshop) -> None:
+    """`Chain-Delivery: abort` stops retries on either clock, and the reason says so."""
+    work = workshop.callback(SLOT, TOKEN, waited_s=3.5)
+    aborted = replace(answered(503), abort=True)
+    _, pauses = await post(workshop, work, aborted)
+    assert pauses.asked_s == []
+    assert await workshop.waiting() == []
+    (ending,) = workshop.publisher.work
+    assert isinstance(ending, EndWork)
+    assert ending.reason == "the endpoint has aborted: status 503"
 
 
 async def test_a_notification_is_retried_as_durably(workshop: Workshop) -> None:

@@ -70,7 +70,7 @@ def _completion(workshop: Workshop, slot: Slot, kind: str) -> Work:
         case "end":
             return workshop.make.ending(work, secrets, end=End.COMPLETED, cause=work.id)
         case "note":
-            return workshop.make.note(slot, "acme", SECOND)
+            return workshop.make.note(slot, "acme", result_of(SECOND))
         case _:
             return work
 

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from orchestrator.domain.chain import ChainState, Slot, StepState
 from orchestrator.domain.ruling import CHECK_AFTER_CALLBACK, CHECK_LIVE
-from schemas.messages import End, NotifyWork
+from schemas.messages import End, NoteSecrets, NotifyWork
 from tests.support.asgi import call
 from tests.support.fakes import token_of
 from tests.support.samples import CALLBACK, delivery, disclosure, result_of
@@ -160,7 +160,10 @@ async def test_a_forgotten_session_is_told_of_when_its_result_is_there(
 ) -> None:
     """The endpoint is slow: the result comes into the row with its answer."""
     begun = await workshop.begin(telling())
-    note = workshop.make.note(begun.slot, "acme", begun.token)
+    note = workshop.make.note(begun.slot, "acme", result_of(begun.token))
+    secrets = NoteSecrets(token=begun.token)  # as gateways wrote it before
+    sealed = workshop.sealer.seal_model(secrets, bound_to=note.id)
+    note = note.model_copy(update={"sealed": sealed})
     await workshop.session_worker()(delivery(note))
     workshop.clock.advance(CHECK_LIVE.total_seconds())
     await workshop.beat()

@@ -56,7 +56,8 @@ def test_the_field_that_is_wrong_is_named() -> None:
 
 def test_a_misplaced_message_is_not_repeated(sealer: Sealer) -> None:
     """Its kind is named and nothing of what it holds."""
-    note = WorkMaker(sealer=sealer).note(Slot(chain_id="C1", step=1), "acme", "MARKER")
+    slot = Slot(chain_id="C1", step=1)
+    note = WorkMaker(sealer=sealer).note(slot, "acme", result_of("MARKER"))
     with pytest.raises(Undecodable) as caught:
         callback_work(delivery(dump(note)))
     assert note.sealed not in str(caught.value)

@@ -8,6 +8,8 @@ from orchestrator.domain.errors import BrokerUnavailable, StoreUnavailable
 from orchestrator.ports import EVENTS_EXCHANGE, Message, Queues
 from schemas.events import (
     CLOUDEVENTS_JSON,
+    EndpointChanged,
+    EndpointChangedData,
     Event,
     SessionStarted,
     SessionStartedData,
@@ -78,6 +80,25 @@ async def test_an_event_is_told_to_operators_and_to_subscribers(
     assert (public.id, public.exchange) == ("a", EVENTS_EXCHANGE)
     assert public.routing_key == "session.started.other"
     assert parse_event(public.body).sequence == 1
+
+
+async def test_an_endpoints_event_is_for_operators(workshop: Workshop) -> None:
+    """No requestor's subscription gets it; it is numbered by its endpoint."""
+    origin = "https://shop.example:443"
+    paused = EndpointChanged(
+        type="endpoint.paused",
+        id="p",
+        subject=origin,
+        time=NOW,
+        data=EndpointChangedData(
+            state="closed", paused=True, trips=0, attempts=0, failures=0
+        ),
+    )
+    await workshop.history_worker()(batch(*bodies(paused, event("a"))))
+    keys = [m.routing_key for m in workshop.publisher.messages if m.exchange]
+    assert keys == ["endpoint.paused._operator", "session.started.acme"]
+    assert told(workshop) == [("p", 1), ("a", 1)]
+    assert await written(workshop, origin) == ["p"]
 
 
 async def test_causes_come_first_within_a_batch(workshop: Workshop) -> None:

@@ -250,10 +250,12 @@ async def test_an_answer_that_comes_again_in_a_chain_that_was_opened_again(
 async def test_a_note_marks_the_row(workshop: Workshop) -> None:
     """The store was away when the result was taken in (H4)."""
     begun = await workshop.begin()
-    note = workshop.make.note(begun.slot, "acme", begun.token)
+    note = workshop.make.note(begun.slot, "acme", result_of(begun.token))
     await workshop.session_worker()(delivery(note))
     await workshop.session_worker()(delivery(note))
-    assert (await workshop.row(begun.slot)).state is StepState.COMPLETED
+    row = await workshop.row(begun.slot)
+    assert row.state is StepState.COMPLETED
+    assert workshop.rows.result(row) == result_of(begun.token)
 
 
 async def test_a_start_starts_the_detached_session(workshop: Workshop) -> None:

@@ -104,7 +104,7 @@ async def test_work_of_an_unknown_chain_has_no_effect(
     slot = Slot(chain_id="01NOBODY", step=1)
     token = "T" * 20
     work = workshop.callback(slot, token, waited_s=3.5)
-    note = workshop.make.note(slot, "acme", token)
+    note = workshop.make.note(slot, "acme", result_of(token))
     start = start_message(slot, "acme")
     acts: dict[str, Callable[[], Awaitable[None]]] = {
         "next": lambda: workshop.carry_on(work, issuance()),
@@ -136,7 +136,7 @@ async def test_a_store_that_is_away_holds_the_message(
 
 async def test_what_cannot_be_opened_decides_nothing(workshop: Workshop) -> None:
     """A seal for another message, or bytes that are no work."""
-    note = workshop.make.note(Slot(chain_id="C1", step=1), "acme", "T")
+    note = workshop.make.note(Slot(chain_id="C1", step=1), "acme", result_of("T"))
     with pytest.raises(SealBroken):
         await workshop.session_worker()(delivery(note.model_copy(update={"id": "x"})))
     with pytest.raises(Undecodable):
