@@ -18,7 +18,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: system $(PROJECT) ## A whole chain on this machine, in under a minute
+demo: system $(PROJECT) ## A whole chain on this machine; the first time sets everything up
 	@exec $(BIN)/chainctl demo
 
 up: system $(PROJECT) ## Every process on this machine, until Ctrl-C

@@ -311,7 +311,7 @@ def explain(error: ValidationError) -> str:
 
 def _explained(detail: ErrorDetails) -> str:
     place = [str(part) for part in detail["loc"]]
-    reason = detail["msg"]
+    reason = detail["msg"].removeprefix("Value error, ")
     if detail["type"] in _TAG_FAULTS:  # its own text repeats the value and has no place
         context = detail["ctx"]
         place.append(context["discriminator"].strip("'"))

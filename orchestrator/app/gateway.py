@@ -8,6 +8,7 @@ from datetime import timedelta
 from socket import socket
 from typing import Final
 
+import structlog
 import uvicorn
 
 from orchestrator.app.authenticating import make_authenticator
@@ -34,6 +35,8 @@ from orchestrator.telemetry import bind_chain
 from orchestrator.work import slot_of
 from schemas.messages import WakeUp
 
+_log = structlog.get_logger(__name__)
+
 #: After SIGTERM requests have this long: a bridge POST takes 4 s at most, an upload 10 s.
 #: Wake-ups that nobody waited for and the background come after them (G9: 25 s in all).
 REQUESTS_DRAIN_S: Final = 15
@@ -41,6 +44,12 @@ REQUESTS_DRAIN_S: Final = 15
 
 async def run_gateway(settings: Settings) -> None:
     """Serve HTTP until SIGTERM; what was asked before is answered."""
+    if settings.no_auth:
+        _log.warning(
+            "gateway.no_auth",
+            meaning="anybody may start sessions, and credentials are refused",
+            unused_requestors=sorted(settings.requestors),
+        )
     async with (
         open_tools(settings, "gateway") as tools,
         open_backend(settings) as backend,

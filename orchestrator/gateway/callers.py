@@ -50,7 +50,10 @@ def caller(
         authenticator, credential, now
     )
     if found is None:
-        raise _nobody("the credential in Authorization is not one of a requestor")
+        raise _nobody(
+            "the credential in Authorization is not one of a requestor;"
+            f" a JWT there needs the sub {CHAIN_REQUEST}"
+        )
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
+import structlog
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
@@ -19,6 +20,8 @@ from orchestrator.domain.errors import (
 from orchestrator.gateway import cors
 from orchestrator.gateway.problems import Problem, ours, problem_response
 from schemas.irma import ErrorKind, IrmaError, irma_error
+
+_log = structlog.get_logger(__name__)
 
 JSON_TYPE = "application/json; charset=UTF-8"
 TEXT_TYPE = "text/plain; charset=utf-8"
@@ -86,7 +89,9 @@ def install(app: FastAPI) -> None:
 async def _fault(_: Request, error: Exception) -> Response:
     if not isinstance(error, IrmaFault):
         raise error
-    return error_response(error.error)
+    said = error.error
+    _log.info("request.refused", error=said.error, status=said.status, why=said.message)
+    return error_response(said)
 
 
 async def _problem(_: Request, error: Exception) -> Response:

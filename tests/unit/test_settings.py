@@ -266,7 +266,7 @@ def test_every_wrong_value_is_named(write: Write) -> None:
 )
 def test_the_broker_is_named_by_an_amqp_url(write: Write, url: str) -> None:
     """What is no `amqp://` or `amqps://` with a host is refused, without repeating it."""
-    said = "broker_url: Value error, must look like amqp://USER:PASSWORD@HOST:5672/VHOST"
+    said = "broker_url: must look like amqp://USER:PASSWORD@HOST:5672/VHOST"
     assert said in refused(write({"broker_url": url}))
 
 
@@ -285,7 +285,7 @@ def test_the_broker_is_named_by_an_amqp_url(write: Write, url: str) -> None:
 )
 def test_the_database_is_a_file_or_a_postgresql(write: Write, url: str) -> None:
     """Others, and SQLite without a file, are refused without repeating the URL."""
-    said = "database_url: Value error, must be sqlite:///FILE or postgresql://"
+    said = "database_url: must be sqlite:///FILE or postgresql://"
     assert said in refused(write({"database_url": url}))
 
 
@@ -309,11 +309,11 @@ def test_urls_that_the_drivers_take_are_taken(write: Write, field: str, url: str
 @pytest.mark.parametrize(
     "keys,said",
     [
-        ({"key": "SECRET", "hash_key": HASH_KEY}, "sealing.key: Value error, a key must"),
-        ({"key": KEY, "hash_key": "!"}, "sealing.hash_key: Value error, a key must be"),
+        ({"key": "SECRET", "hash_key": HASH_KEY}, "sealing.key: a key must"),
+        ({"key": KEY, "hash_key": "!"}, "sealing.hash_key: a key must be"),
         (
             {"key": KEY, "hash_key": f" {KEY}="},
-            "sealing.hash_key: Value error, must be another key than sealing.key",
+            "sealing.hash_key: must be another key than sealing.key",
         ),
     ],
 )
@@ -340,7 +340,7 @@ def test_an_entry_that_permits_nothing_is_named(
     """As the IRMA server, which refuses to start with a pattern that never matches."""
     parts = 3 if "issue" in place else 4
     text = refused(write(changes))
-    assert f": {place}: Value error, '" in text
+    assert f": {place}: '" in text
     assert text.endswith(f"must have {parts} parts, or fewer with a '*' as its last")
 
 
@@ -349,7 +349,7 @@ def test_an_entry_that_permits_nothing_is_named(
 )
 def test_one_endpoint_leaves_room_for_others(write: Write, changes: Json) -> None:
     """What a worker has in hand is at least four times what one endpoint may take."""
-    said = "isolation: Value error, limit: callbacks.concurrency must be at least 4 times"
+    said = "isolation: limit: callbacks.concurrency must be at least 4 times"
     assert said in refused(write(changes))
     written = write({"callbacks": {"concurrency": 8}, "isolation": {"limit": 2}})
     assert load(written).isolation.limit == 2
@@ -362,7 +362,7 @@ def test_the_budgets_stay_below_the_irma_servers_patience(
     write: Write, changes: Json
 ) -> None:
     """Both are spent while the app waits, and the IRMA server cuts it off at 4.2 s."""
-    said = "confirm_budget_s: Value error, with bridge_budget_s it must stay below 4 s"
+    said = "confirm_budget_s: with bridge_budget_s it must stay below 4 s"
     assert said in refused(write(changes))
 
 
@@ -457,4 +457,4 @@ def test_two_requestors_with_one_key_are_refused(write: Write) -> None:
     """Nobody could tell them apart; the text names both and not the key."""
     both: Json = {"acme": {"key": "SECRET"}, "other": {"key": "SECRET"}}
     text = refused(write({"requestors": both}))
-    assert "requestors: Value error, acme and other have the same key" in text
+    assert "requestors: acme and other have the same key" in text

@@ -141,7 +141,7 @@ class IrmaServer:
         except TimeoutError:
             raise self.unavailable("no answer in time") from None
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
-            raise self.unavailable(type(error).__name__) from None
+            raise self.unavailable(_in_words(error)) from None
 
     def failure(self, answer: ServerAnswer, what: str) -> OrchestratorError:
         """The error that an answer other than 200 stands for.
@@ -191,6 +191,15 @@ class IrmaServer:
                     f"an answer of more than {self._answer_bytes_max} bytes"
                 )
         return bytes(body)
+
+
+def _in_words(error: Exception) -> str:
+    """What went wrong below HTTP; a library's name for it looks like a token in a log."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "no connection"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "it hung up"
+    return type(error).__name__
 
 
 def irma_error_in(answer: ServerAnswer) -> IrmaError | None:
