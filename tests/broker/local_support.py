@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 #: Longer than a process of ours needs to end on a busy machine.
@@ -88,9 +89,11 @@ def processes_of(run_dir: Path) -> dict[int, str]:
 
 def listening_addresses(pids: Iterable[int]) -> set[str]:
     """The addresses on which these processes accept TCP, as /proc/net writes them."""
-    sockets = {
-        f"{link.readlink()}" for pid in pids for link in Path(f"/proc/{pid}/fd").iterdir()
-    }
+    sockets: set[str] = set()
+    for pid in pids:
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                sockets.add(f"{link.readlink()}")
     rows = [
         row.split()
         for table in ("tcp", "tcp6")

@@ -226,9 +226,12 @@ class Flow:
         await eventually(look)
 
     def posts(self) -> Json:
-        """What the endpoint has answered; all of it says whose chain it belongs to."""
+        """What the endpoint has answered; all of it says whose chain it belongs to.
+
+        By step: what each session's own `callbackUrl` is told is a delivery of its own.
+        """
         received = []
-        for number in sorted(self._answered):
+        for number in sorted(self._answered, key=self._place):
             one = self.endpoint.received[number]
             names = {name.lower() for name in one.headers}
             assert {"webhook-id", "webhook-timestamp"} <= names
@@ -237,6 +240,9 @@ class Flow:
                 _with_reading(comparable_post(_plain(one)), self.read_inside.get(number))
             )
         return _by_kind(received)
+
+    def _place(self, number: int) -> tuple[int, int]:
+        return int(self.endpoint.received[number].headers["Chain-Step"]), number
 
 
 @asynccontextmanager
