@@ -199,7 +199,7 @@ class CallbackWorker:
         _log.info("callback.parked", endpoint=work.endpoint, kept=kept)
 
     async def _until_done(self, act: Callable[[], Awaitable[None]]) -> None:
-        """The endpoint was asked: while broker or store is away, wait, do not ask again.
+        """Act, and wait while broker or store is away; the endpoint is not asked again.
 
         A worker that has to stop meanwhile leaves the message to another one.
         """

@@ -202,13 +202,15 @@ class SessionWorker:
         sealed_result = (
             self.rows.seal_result(slot, session_result_from(result)) if result else None
         )
+        token_hash = self.sealer.token_hash(token)
+        sealed_token = self.rows.seal_token(slot, token)
         await self.rulings.by_outbox(
             slot,
             lambda view: claiming.take_in(
                 view,
                 slot,
-                token_hash=self.sealer.token_hash(token),
-                sealed_token=self.rows.seal_token(slot, token),
+                token_hash=token_hash,
+                sealed_token=sealed_token,
                 sealed_result=sealed_result,
             ),
         )

@@ -151,15 +151,17 @@ class Bridge:
     async def _mark(self, result: SessionResult) -> None:
         """Rule H4: the row says at once that its result was taken in."""
         desk, slot = self._desk, self._slot
+        # Sealed here: the rule runs under the chain's lock, and may run again.
+        proved = desk.rows.proved(slot, result)
         try:
             outcome = await desk.rulings.by_outbox(
                 slot,
                 lambda view: claiming.take_in(
                     view,
                     slot,
-                    token_hash=desk.sealer.token_hash(result.token),
-                    sealed_token=desk.rows.seal_token(slot, result.token),
-                    sealed_result=desk.rows.seal_result(slot, result),
+                    token_hash=proved.token_hash,
+                    sealed_token=proved.sealed_token,
+                    sealed_result=proved.sealed_result,
                 ),
             )
             _log.info("bridge.taken_in", outcome=outcome.name)
