@@ -15,7 +15,7 @@ from orchestrator.domain.handover import Detach, Due
 from orchestrator.domain.lookup import Forwarded, Lookup
 from orchestrator.domain.ruling import Ruling, preceding
 from orchestrator.domain.settling import Missing
-from orchestrator.pointing import package_of_next
+from orchestrator.pointing import next_found_live, package_of_next
 from orchestrator.ports import Backend, Clock, Message, Store, work_message
 from orchestrator.rows import RowSecrets
 from orchestrator.rulings import Rulings
@@ -111,18 +111,7 @@ class Looker:
     ) -> None:
         token = found.next_token
         if verdict is Forwarded.LIVE and token is not None:
-            package = await package_of_next(self.backend, self.rows, before, token)
-            sealed = self.rows.seal_package(slot, package) if package else None
-            await self.rulings.by_outbox(
-                slot,
-                lambda view: lookup.found_live(
-                    view,
-                    slot,
-                    token_hash=self.rows.sealer.token_hash(token),
-                    sealed_token=self.rows.seal_token(slot, token),
-                    sealed_package=sealed,
-                ),
-            )
+            await next_found_live(self.rulings, self.backend, self.rows, before, token)
         elif verdict is Forwarded.LOST:
             await self._detach(slot, lookup.found_lost)
         else:
