@@ -118,7 +118,7 @@ def _settle_completed(
         return _as_stored(view, row, report)
     if row.sealed_result is not None:
         reason = f"the backend has lost its result and stored {report.status}"
-        return _kept(view, row, Settled.KEPT, reason)
+        return _closed(view, row, Settled.KEPT, reason)
     if view.chain.takes(row.slot):
         # The answer that claims the next slot brings the result; the clock asks again.
         return Ruling(outcome=Settled.NO_EFFECT)
@@ -163,15 +163,17 @@ def _failed_on(view: View) -> bool:
     return ended_here and view.chain.state is ChainState.FAILED
 
 
-def _kept(view: View, row: Step, outcome: Outcome, reason: str) -> Ruling[Outcome]:
-    """The row ends DONE, by the result that was taken in."""
-    final = replace(
-        row,
-        state=StepState.FINISHED,
-        check_at=None,
-        final_status="DONE",
-        reason=reason,
-    )
+def _closed(
+    view: View,
+    row: Step,
+    outcome: Outcome,
+    reason: str,
+    *,
+    state: StepState = StepState.FINISHED,
+    status: str = "DONE",
+) -> Ruling[Outcome]:
+    """The row ends by what was decided here, not by a state of its backend."""
+    final = replace(row, state=state, check_at=None, final_status=status, reason=reason)
     return Ruling(outcome=outcome, steps=(final,), events=(_session_ended(view, final),))
 
 
@@ -279,23 +281,18 @@ def _forgotten_completed(view: View, row: Step) -> Ruling[Missing]:
     """
     if _failed_on(view):
         reason = "the chain failed on it, and its backend has forgotten it"
-        return _cancelled(view, row, Missing.CANCELLED, reason)
+        return _closed(
+            view,
+            row,
+            Missing.CANCELLED,
+            reason,
+            state=StepState.CANCELLED,
+            status="CANCELLED",
+        )
     if row.sealed_result is None and view.chain.takes(row.slot):
         return Ruling(outcome=Missing.WAIT, steps=report_due(view).steps)
     outcome = Missing.CLOSED if row.sealed_result is None else Missing.KEPT
-    return _kept(view, row, outcome, "the backend has forgotten the session")
-
-
-def _cancelled(view: View, row: Step, outcome: Outcome, reason: str) -> Ruling[Outcome]:
-    """The row ends CANCELLED, whatever was taken in."""
-    final = replace(
-        row,
-        state=StepState.CANCELLED,
-        check_at=None,
-        final_status="CANCELLED",
-        reason=reason,
-    )
-    return Ruling(outcome=outcome, steps=(final,), events=(_session_ended(view, final),))
+    return _closed(view, row, outcome, "the backend has forgotten the session")
 
 
 def _session_ended(view: View, row: Step) -> Event:
