@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -128,11 +128,11 @@ class Processes:
             child = await self._spawn(
                 name, argv, {**BASE_ENV, **(env or {}), **said}, cwd=cwd, user=user
             )
-            try:
+            async with AsyncExitStack() as unless_ready:
+                # Also when cancelled: nothing half-started is left behind.
+                unless_ready.push_async_callback(self._killed, child)
                 await _until_ready(child, ready or notify.ready, ready_timeout_s)
-            except BaseException:  # cancelled, too: nothing half-started is left behind
-                await self._killed(child)
-                raise
+                unless_ready.pop_all()
         child.is_watched = True
         return child.process.pid
 

@@ -64,6 +64,5 @@ def save(file: Path, credentials: Sequence[Credential]) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         Path(written).replace(file)
-    except BaseException:
-        Path(written).unlink(missing_ok=True)
-        raise
+    finally:
+        Path(written).unlink(missing_ok=True)  # where it did not get so far
