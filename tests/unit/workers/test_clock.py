@@ -13,29 +13,14 @@ from orchestrator.domain.errors import (
     SealKeyUnknown,
     StoreUnavailable,
 )
-from orchestrator.ports import Changes, Message, Waiting
+from orchestrator.ports import Changes, Message
 from orchestrator.sealing import Sealer
 from schemas.messages import IntakeWork, StartWork
-from tests.support.samples import NOW, disclosure, result_of
+from tests.support.samples import disclosure, result_of
 from tests.support.workshop import Workshop
 from tests.unit.conftest import LoseStore
+from tests.unit.workers.due import published, waiting
 from workers.clock import LEASE
-
-
-def waiting(name: str, due_s: float = 0.0, body: bytes = b"{}") -> Waiting:
-    """A message that is due some time from now."""
-    return Waiting(
-        id=name,
-        kind="retry",
-        due_at=NOW + timedelta(seconds=due_s),
-        message=Message(id=f"{name}:work", routing_key="sessions", body=body),
-        created_at=NOW,
-    )
-
-
-def published(workshop: Workshop) -> list[str]:
-    """The ids of all messages that went out."""
-    return [message.id for message in workshop.publisher.messages]
 
 
 async def test_what_is_due_is_published_and_dropped(workshop: Workshop) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 
 import pytest
 
@@ -11,26 +10,11 @@ from orchestrator.domain.errors import (
     BrokerUnavailable,
     StoreUnavailable,
 )
-from orchestrator.ports import Message, Waiting
-from tests.support.samples import NOW, RESULTS_KEPT, disclosure, result_of
+from orchestrator.ports import Waiting
+from tests.support.samples import RESULTS_KEPT, disclosure, result_of
 from tests.support.workshop import Workshop
 from tests.unit.conftest import LoseStore
-
-
-def waiting(name: str, due_s: float = 0.0, body: bytes = b"{}") -> Waiting:
-    """A message that is due some time from now."""
-    return Waiting(
-        id=name,
-        kind="retry",
-        due_at=NOW + timedelta(seconds=due_s),
-        message=Message(id=f"{name}:work", routing_key="sessions", body=body),
-        created_at=NOW,
-    )
-
-
-def published(workshop: Workshop) -> list[str]:
-    """The ids of all messages that went out."""
-    return [message.id for message in workshop.publisher.messages]
+from tests.unit.workers.due import published, waiting
 
 
 async def test_two_clocks_do_not_publish_the_same(workshop: Workshop) -> None:
