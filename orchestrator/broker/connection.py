@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Final
 
 from aio_pika import RobustConnection
@@ -68,14 +69,10 @@ async def connect(
     deadline = loop.time() + patience_s
     attempt = 0
     while True:
-        connection = RobustConnection(target, reconnect_interval=RECONNECT_S)
         try:
-            await connection.connect(timeout=ATTEMPT_S)
+            return await _attempt(target)
         except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
-            await connection.close()
             _refuse_misconfigured(error, target)
-        else:
-            return connection
         delay_s = _START_DELAYS_S[min(attempt, len(_START_DELAYS_S) - 1)]
         attempt += 1
         if loop.time() + delay_s > deadline:
@@ -84,6 +81,16 @@ async def connect(
                 " start it, or correct the broker's URL"
             )
         await asyncio.sleep(delay_s)
+
+
+async def _attempt(target: URL) -> RobustConnection:
+    connection = RobustConnection(target, reconnect_interval=RECONNECT_S)
+    async with contextlib.AsyncExitStack() as unless_connected:
+        # Cancelled as well: one left to the garbage collector is closed at any moment.
+        unless_connected.push_async_callback(connection.close)
+        await connection.connect(timeout=ATTEMPT_S)
+        unless_connected.pop_all()
+    return connection
 
 
 def _refuse_misconfigured(error: BaseException, target: URL) -> None:

@@ -10,19 +10,22 @@ import tempfile
 from collections.abc import Coroutine
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated
 
 import typer
 
+from orchestrator.cli import endpoints_commands, keys_commands
+from orchestrator.cli.options import (
+    LOCAL_RUN,
+    Config,
+    Json,
+    RunDir,
+    run,
+    settings_of,
+)
 from orchestrator.domain.chain import ChainState
 from orchestrator.domain.errors import NotConfigured, OrchestratorError
 from schemas.messages import Lane
-
-if TYPE_CHECKING:
-    from orchestrator.settings import Settings
-
-#: Where `make up` keeps its installation; the other commands find it there.
-LOCAL_RUN: Final = Path("run/up")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,24 +34,9 @@ app = typer.Typer(
     help="Session chains on RabbitMQ: run them, look at them, follow them.",
 )
 database = typer.Typer(no_args_is_help=True, help="The database's schema.")
-endpoints = typer.Typer(
-    no_args_is_help=True, help="The servers that callbacks go to: breakers and pauses."
-)
-keys = typer.Typer(no_args_is_help=True, help="Keys for sealing and hashing.")
 app.add_typer(database, name="db")
-app.add_typer(keys, name="keys")
-app.add_typer(endpoints, name="endpoints")
-
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        help="Configuration file; else ORCHESTRATOR_CONFIG, else that of `chainctl up`.",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="For scripts: JSON on stdout.")]
-RunDir = Annotated[Path, typer.Option(help="Where files, keys and logs are kept.")]
+app.add_typer(keys_commands.commands, name="keys")
+app.add_typer(endpoints_commands.commands, name="endpoints")
 
 
 class WorkerKind(StrEnum):
@@ -102,10 +90,10 @@ def demo(
 @app.command()
 def gateway(config: Config = None) -> None:
     """Run a gateway process until SIGTERM."""
-    settings = _settings(config, "gateway")
+    settings = settings_of(config, "gateway")
     from orchestrator.app.gateway import run_gateway
 
-    _run(run_gateway(settings))
+    run(run_gateway(settings))
 
 
 @app.command()
@@ -120,19 +108,19 @@ def worker(
     if lane is not None and kind is not WorkerKind.CALLBACK:
         msg = f"--lane: only a callback worker has one, a {kind} worker has none"
         raise NotConfigured(msg)
-    settings = _settings(config, kind)
+    settings = settings_of(config, kind)
     if kind is WorkerKind.CALLBACK:
         from orchestrator.app.callback import run_callback_worker
 
-        _run(run_callback_worker(settings, lane or Lane.LIVE))
+        run(run_callback_worker(settings, lane or Lane.LIVE))
         return
     if kind is WorkerKind.SESSION:
-        from orchestrator.app.session import run_session_worker as run
+        from orchestrator.app.session import run_session_worker as work
     elif kind is WorkerKind.HISTORY:
-        from orchestrator.app.history import run_history_worker as run
+        from orchestrator.app.history import run_history_worker as work
     else:
-        from orchestrator.app.clock import run_clock_worker as run
-    _run(run(settings))
+        from orchestrator.app.clock import run_clock_worker as work
+    run(work(settings))
 
 
 @app.command()
@@ -153,13 +141,13 @@ def start(
     """Start a chain from a session request."""
     from orchestrator.cli.chains import start_chain
 
-    settings = _settings(config, None)
+    settings = settings_of(config)
     try:
         body = request.read_bytes()
     except OSError as error:
         msg = f"{request}: {error.strerror}"
         raise NotConfigured(msg) from None
-    _run(
+    run(
         start_chain(
             settings,
             body,
@@ -184,8 +172,8 @@ def list_(
     """List chains, the newest first."""
     from orchestrator.cli.chains import list_chains
 
-    settings = _settings(config, None)
-    _run(
+    settings = settings_of(config)
+    run(
         list_chains(
             settings, limit=limit, state=state, requestor=requestor, as_json=as_json
         )
@@ -204,8 +192,8 @@ def show(
     """Show a chain's timeline: every event, with times and waits."""
     from orchestrator.cli.chains import show_chain
 
-    settings = _settings(config, None)
-    _run(show_chain(settings, chain, pointer=pointer, as_json=as_json))
+    settings = settings_of(config)
+    run(show_chain(settings, chain, pointer=pointer, as_json=as_json))
 
 
 @app.command()
@@ -219,8 +207,8 @@ def tail(
     """Follow events as they are published, until Ctrl-C."""
     from orchestrator.cli.chains import tail_events
 
-    settings = _settings(config, None)
-    _run(tail_events(settings, pattern, as_json=as_json))
+    settings = settings_of(config)
+    run(tail_events(settings, pattern, as_json=as_json))
 
 
 @app.command()
@@ -235,7 +223,7 @@ def static(
     """Show the QR of a static session, to be printed."""
     from orchestrator.cli.static import show_static
 
-    settings = _settings(config, None)
+    settings = settings_of(config)
     show_static(settings, name, svg=svg, as_json=as_json)
 
 
@@ -244,59 +232,8 @@ def upgrade(config: Config = None) -> None:
     """Bring the database's schema up to date."""
     from orchestrator.store.schema import migrate
 
-    settings = _settings(config, None)
-    _run(migrate(settings.database_url.get_secret_value()))
-
-
-EndpointUrl = Annotated[
-    str, typer.Argument(metavar="URL", help="Any URL there; its origin counts.")
-]
-
-
-@endpoints.command("list")
-def list_endpoints(config: Config = None, as_json: Json = False) -> None:
-    """List endpoints that callbacks were kept back from, and what is parked for them."""
-    from orchestrator.cli import endpoints as at
-
-    _run(at.list_endpoints(_settings(config, None), as_json=as_json))
-
-
-@endpoints.command("show")
-def show_endpoint(url: EndpointUrl, config: Config = None, as_json: Json = False) -> None:
-    """Show how an endpoint stands, and what happened to it."""
-    from orchestrator.cli import endpoints as at
-
-    _run(at.show_endpoint(_settings(config, None), url, as_json=as_json))
-
-
-@endpoints.command("pause")
-def pause_endpoint(
-    url: EndpointUrl,
-    config: Config = None,
-    note: Annotated[
-        str | None, typer.Option(help="Why; shown in lists and told in the event.")
-    ] = None,
-) -> None:
-    """Keep back all callbacks to an endpoint; none is lost and no attempt is spent."""
-    from orchestrator.cli import endpoints as at
-
-    _run(at.pause_endpoint(_settings(config, None), url, note))
-
-
-@endpoints.command("resume")
-def resume_endpoint(url: EndpointUrl, config: Config = None) -> None:
-    """Let callbacks to a paused endpoint go on, the longest parked first."""
-    from orchestrator.cli import endpoints as at
-
-    _run(at.resume_endpoint(_settings(config, None), url))
-
-
-@keys.command("new")
-def new() -> None:
-    """Print a new key for `sealing.key` or `sealing.hash_key`."""
-    from orchestrator.sealing import new_key
-
-    typer.echo(new_key())
+    settings = settings_of(config)
+    run(migrate(settings.database_url.get_secret_value()))
 
 
 def main() -> None:
@@ -306,32 +243,6 @@ def main() -> None:
     except OrchestratorError as error:
         typer.echo(f"chainctl: {error}", err=True)
         sys.exit(2 if isinstance(error, NotConfigured) else 1)
-
-
-def _settings(config: Path | None, process: str | None) -> Settings:
-    """The settings, and for a process its logs set up by them."""
-    from orchestrator.settings import CONFIG_VARIABLE, load_settings
-    from orchestrator.telemetry import configure_logging
-
-    local = LOCAL_RUN / "orchestrator.json"
-    if config is None and CONFIG_VARIABLE not in os.environ and local.is_file():
-        config = local
-    settings = load_settings(config, os.environ)
-    if process is not None:
-        configure_logging(settings.logs.level, settings.logs.format, process)
-    else:
-        configure_logging("error", "console", "chainctl")
-    return settings
-
-
-def _run(work: Coroutine[object, object, None]) -> None:
-    """Run to the end; Ctrl-C is an ordered end as well."""
-    try:
-        import uvloop
-
-        uvloop.run(work)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def _exit(work: Coroutine[object, object, int]) -> None:

@@ -20,6 +20,8 @@ from orchestrator.local.processes import Exited, ProcessError, Processes
 BOOT_TIMEOUT_S = 60.0
 #: Between two looks whether a booting node answers already.
 LOOK_S = 0.05
+#: One attempt to connect.
+ATTEMPT_S = 10.0
 #: Where the plugin listens unless configured.
 MANAGEMENT_PORT = 15672
 #: A port may be taken between choosing and binding; thrice in a row is something else.
@@ -138,7 +140,8 @@ class PrivateNode:
 
     async def _amqp_answers(self) -> None:
         await _until_listening(self._ports.amqp)
-        await _amqp_answers(self.amqp_url)
+        async with amqp_connection(self.amqp_url):
+            pass
 
 
 @asynccontextmanager
@@ -211,7 +214,8 @@ async def given_broker(url: str, management_url: str | None) -> Broker:
         str(manager.origin()), manager.user or user, manager.password or password
     )
     try:
-        await _amqp_answers(url)
+        async with amqp_connection(url):
+            pass
     except (OSError, aio_pika.exceptions.AMQPError) as error:
         raise BrokerError(
             f"RABBITMQ_URL: {amqp.origin()} does not speak AMQP with us"
@@ -237,9 +241,22 @@ async def _until_listening(port: int) -> None:
             return await writer.wait_closed()
 
 
-async def _amqp_answers(url: str) -> None:
-    connection = await aio_pika.connect(url, timeout=10)
-    await connection.close()
+@asynccontextmanager
+async def amqp_connection(url: str | URL) -> AsyncIterator[aio_pika.Connection]:
+    """A plain connection, closed in every case.
+
+    `aio_pika.connect` leaves one that failed to the garbage collector, which closes it at
+    any later moment, also where no event loop runs.
+
+    Raises:
+        OSError, aio_pika.exceptions.AMQPError: nothing answers, or it refuses us.
+    """
+    connection = aio_pika.Connection(URL(url))
+    try:
+        await connection.connect(timeout=ATTEMPT_S)
+        yield connection
+    finally:
+        await connection.close()
 
 
 def _choose_ports() -> node.NodePorts:

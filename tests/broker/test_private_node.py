@@ -15,6 +15,7 @@ from orchestrator.local.management import ManagementError
 from orchestrator.local.rabbitmq import (
     Broker,
     BrokerError,
+    amqp_connection,
     given_broker,
     private_rabbitmq,
 )
@@ -37,10 +38,10 @@ TWO_BOOTS_S = 180
 async def test_a_vhost_is_fresh_and_removed_afterwards(broker: Broker) -> None:
     """A vhost of any name takes connections while it is used, and none afterwards."""
     name = f"a/b c-{uuid.uuid4()}"
-    async with broker.vhost(name) as url, await aio_pika.connect(url) as connection:
+    async with broker.vhost(name) as url, amqp_connection(url) as connection:
         assert not connection.is_closed
     with pytest.raises(AMQPError):
-        await aio_pika.connect(url)
+        await amqp_connection(url).__aenter__()
 
 
 async def test_a_vhost_that_was_there_is_left_alone(broker: Broker) -> None:
@@ -49,7 +50,7 @@ async def test_a_vhost_that_was_there_is_left_alone(broker: Broker) -> None:
     async with broker.vhost(name) as url:
         with pytest.raises(ManagementError, match=f"{name} is there already"):
             await broker.vhost(name).__aenter__()
-        async with await aio_pika.connect(url):
+        async with amqp_connection(url):
             pass
 
 
@@ -57,7 +58,7 @@ async def test_a_named_broker_is_used_as_it_is(broker: Broker) -> None:
     """Given its URL, a broker is found with its version, and its vhosts can be made."""
     named = await given_broker(broker.amqp_url, broker.management_url)
     assert named.version == broker.version
-    async with named.vhost(str(uuid.uuid4())) as url, await aio_pika.connect(url):
+    async with named.vhost(str(uuid.uuid4())) as url, amqp_connection(url):
         pass
 
 
@@ -110,10 +111,9 @@ async def test_a_killed_node_comes_back_with_its_data(tmp_path: Path) -> None:
     async with private_rabbitmq(tmp_path) as private:
         assert private.node is not None
         assert {IPV4} <= listening_addresses(processes_of(tmp_path)) <= {IPV4, IPV6}
+        guest = URL(private.amqp_url).with_user("guest").with_password("guest")
         with pytest.raises(AMQPError):
-            await aio_pika.connect(
-                URL(private.amqp_url).with_user("guest").with_password("guest")
-            )
+            await amqp_connection(guest).__aenter__()
         await put(private.amqp_url, b"kept")
         await eventually(lambda: knows_queue(tmp_path, b"_kept"))
         await private.node.kill()
@@ -166,7 +166,7 @@ async def knows_queue(run_dir: Path, name: bytes) -> bool:
 
 async def put(url: str, body: bytes) -> None:
     """Publish one message to a quorum queue and have it confirmed."""
-    async with await aio_pika.connect(url) as connection:
+    async with amqp_connection(url) as connection:
         channel = await connection.channel()
         queue = await channel.declare_queue(
             "kept", durable=True, arguments={"x-queue-type": "quorum"}
@@ -177,7 +177,7 @@ async def put(url: str, body: bytes) -> None:
 
 async def get(url: str) -> bytes:
     """Take one message from that queue, once its leader is there again."""
-    async with await aio_pika.connect(url) as connection:
+    async with amqp_connection(url) as connection:
         channel = await connection.channel()
         queue = await channel.get_queue("kept")
         async with queue.iterator(timeout=20) as messages:
