@@ -1,10 +1,10 @@
-"""Beginning and end of a process: it says when it is ready, and hears when to stop."""
+"""The life of a process: it says when it is ready, how it is, and hears when to stop."""
 
 import asyncio
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 async def notify_ready(address: str | None) -> None:
@@ -20,6 +20,21 @@ async def notify_ready(address: str | None) -> None:
         loop = asyncio.get_running_loop()
         await loop.sock_connect(sender, _kernel_address(address))
         await loop.sock_sendall(sender, b"READY=1")
+
+
+def notify_status(address: str | None, status: str) -> None:
+    """Send `STATUS=`, a line for people, to whoever still listens.
+
+    Some that start a process hear no more of it than that it is ready.
+    """
+    if address is None:
+        return
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
+        suppress(OSError),
+    ):
+        sender.setblocking(False)
+        sender.sendto(f"STATUS={status}".encode(), _kernel_address(address))
 
 
 def _kernel_address(address: str) -> str:

@@ -5,7 +5,7 @@ Each has at least one real adapter; `orchestrator.app` is the only place that bu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from orchestrator.domain.breaker import Endpoint, Release
 from orchestrator.domain.chain import Chain, Slot, Step, View
+from orchestrator.domain.dead import DeadLetter
 from orchestrator.domain.delivery import Reply
+from orchestrator.domain.failing import Failure, FailureFilter, FailureGroup
+from orchestrator.domain.key_retirement import KeyUse
+from orchestrator.domain.replay_outcomes import OnItsWay, Went
+from orchestrator.domain.replaying import Claimed, CutOff, Mark, Replay
 from schemas.events import CLOUDEVENTS_JSON, Event, dump_event
 from schemas.irma import (
     JsonObject,
@@ -24,7 +29,15 @@ from schemas.irma import (
     SessionResult,
     Status,
 )
-from schemas.messages import CallbackWork, Lane, ReplyAddress, WakeUp, Work, dump
+from schemas.messages import (
+    CallbackWork,
+    EventWork,
+    Lane,
+    ReplyAddress,
+    WakeUp,
+    Work,
+    dump,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +112,13 @@ def event_message(event: Event) -> Message:
 
 def work_message(work: Work) -> Message:
     """A work message on its way to its queue; `:work` keeps its id apart from events'."""
-    queue = LANES[work.lane] if isinstance(work, CallbackWork) else Queues.SESSIONS
+    match work:
+        case CallbackWork():
+            queue = LANES[work.lane]
+        case EventWork():
+            queue = Queues.CALLBACKS_EVENTS
+        case _:
+            queue = Queues.SESSIONS
     return Message(id=f"{work.id}:work", routing_key=queue, body=dump(work))
 
 
@@ -123,6 +142,17 @@ class Publisher(Protocol):
             Unroutable: a message came back; the others may have been taken.
             BrokerUnavailable: a message was not confirmed in time; it may be in the
                 broker all the same.
+        """
+
+
+class Subscribers(Protocol):
+    """The way to whoever listens; what they own is not in the way of work (DESIGN §5)."""
+
+    async def tell(self, *messages: Message) -> None:
+        """Publish in this order; a refusal or a late confirm is counted, not raised.
+
+        Raises:
+            BrokerUnavailable: the connection is down; messages may be out all the same.
         """
 
 
@@ -180,6 +210,48 @@ class BatchHandler(Protocol):
         """Handle one batch; must be harmless when repeated."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class HeldLetter:
+    """A message of `dead` in an operator's hand, with all that a fresh copy needs."""
+
+    letter: DeadLetter
+    tag: int
+    body: bytes
+    correlation_id: str | None = None
+
+
+class DeadLetters(Protocol):
+    """One pass over the queue `dead`; what is not settled goes back in its order.
+
+    What comes into the queue meanwhile is for the next pass.
+    """
+
+    @property
+    def total(self) -> int:
+        """How many letters there were to take when the pass began."""
+
+    @property
+    def others(self) -> bool:
+        """Whether another operator has letters in hand, which are not seen here."""
+
+    def pages(self) -> AsyncIterator[Sequence[HeldLetter]]:
+        """Every letter once, oldest first, a bounded number at a time.
+
+        Who does not go to the end loses nothing, but the order.
+
+        Raises:
+            BrokerUnavailable: the connection was lost; all that was not settled is in the
+                queue again.
+        """
+
+    async def settle(self, held: Sequence[HeldLetter]) -> None:
+        """Remove letters for good.
+
+        Raises:
+            BrokerUnavailable: they may still be in the queue.
+        """
+
+
 class Replies(Protocol):
     """A gateway's exclusive reply queue."""
 
@@ -206,11 +278,15 @@ class Changes:
     """What a rule wants written, in one transaction with its outbox.
 
     `steps` replace or create their slots' rows; `chain` replaces the chain's row.
+    `forget` says which of the rows that wait for the chain go; those of `outbox` come
+    after that. `failure` is what the chain ends with, kept for replays.
     """
 
     steps: tuple[Step, ...] = ()
     chain: Chain | None = None
     outbox: tuple[Message, ...] = ()
+    forget: Callable[[Waiting], bool] | None = None
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +301,9 @@ class Waiting:
     endpoint: str | None = None
     created_at: datetime
 
+
+#: The kind of rows that hold a callback's next attempt.
+RETRY: Final = "retry"
 
 #: The kind of rows that wait for their endpoint and not for a time.
 PARKED: Final = "parked"
@@ -247,11 +326,47 @@ def outbox_row(message: Message, chain_id: str | None, now: datetime) -> Waiting
 
 
 @dataclass(frozen=True, kw_only=True)
+class WaitingFilter:
+    """Which waiting rows are meant; what is None does not matter.
+
+    `due_before` leaves out parked rows, which wait for their endpoint and not for a time.
+    """
+
+    ids: Sequence[str] | None = None
+    kinds: Sequence[str] | None = None
+    chain_id: str | None = None
+    endpoint: str | None = None
+    due_before: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitingRow:
+    """A waiting row as operators see it; `held` while somebody is just publishing it."""
+
+    waiting: Waiting
+    number: int
+    held: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChainRow:
     """A chain as lists show it."""
 
     chain: Chain
     steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """An event of a chain as it is written: its JSON, and its place in the history.
+
+    Numbers grow in the order in which events become visible, over all chains, but not
+    one by one.
+    """
+
+    number: int
+    id: str
+    body: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,6 +384,13 @@ class Store(Protocol):
     Raises (all): StoreUnavailable.
     """
 
+    @property
+    def replays(self) -> Replays:
+        """Failures, and the plans that replay them."""
+
+    async def ping(self) -> None:
+        """Have an answer; nothing is read or locked."""
+
     async def begin_chain(
         self, chain: Chain, step: Step, outbox: Sequence[Message]
     ) -> Chain | None:
@@ -281,8 +403,11 @@ class Store(Protocol):
     async def begun(self, idempotency: str, now: datetime) -> Chain | None:
         """The chain that this idempotency key has begun in the last 24 hours."""
 
-    async def purge(self, ended_before: datetime, *, limit: int) -> int:
-        """Delete the secrets of chains that ended before; returns how many chains."""
+    async def purge(self, ended_before: Callable[[str], datetime], *, limit: int) -> int:
+        """Delete the secrets of chains that ended before; returns how many chains.
+
+        `ended_before` tells that time by the chain's requestor.
+        """
 
     async def decide(self, slot: Slot, rule: Callable[[View], tuple[T, Changes]]) -> T:
         """Let a pure rule see and change the rows around one slot.
@@ -293,6 +418,44 @@ class Store(Protocol):
 
         Raises:
             UnknownChain: the slot's chain does not exist.
+        """
+
+    async def decide_chain(
+        self,
+        chain_id: str,
+        rule: Callable[[Chain, Sequence[Step], datetime], tuple[T, Changes]],
+    ) -> T:
+        """Let a pure rule see and change all rows of one chain; otherwise as `decide`.
+
+        It is given the chain, its rows by generation and step, and the time.
+        """
+
+    async def note_keys(
+        self, *, used: Iterable[str] = (), known: Iterable[str] = ()
+    ) -> None:
+        """Note that sealing keys are in use just now, or only that they are known."""
+
+    async def key_uses(self) -> list[KeyUse]:
+        """What is noted of each sealing key, by id."""
+
+    async def sealed_rows(self) -> Mapping[str, Mapping[str, int]]:
+        """How many rows name a sealing key, by key and table."""
+
+    async def reseal_steps(
+        self, rule: Callable[[Step], Step], *, after: Slot | None, limit: int
+    ) -> tuple[Slot | None, int]:
+        """Let a rule seal the secrets of a page of steps anew.
+
+        Returns the last row looked at, None at the end, and how many were written. What
+        somebody else is just writing is passed over.
+        """
+
+    async def reseal_waiting(
+        self, rule: Callable[[Waiting], bytes], *, after: int, limit: int
+    ) -> tuple[int | None, int]:
+        """Let a rule seal the messages of a page of waiting rows anew; as `reseal_steps`.
+
+        The rule gives the message's body; rows are told by their numbers.
         """
 
     async def chain(self, chain_id: str) -> Chain | None:
@@ -320,6 +483,9 @@ class Store(Protocol):
     async def put_waiting(self, *rows: Waiting) -> None:
         """Add waiting rows; a row whose id is there already stays as it is."""
 
+    async def replace_waiting(self, row: Waiting) -> None:
+        """Add a waiting row, at once in the place of one with its id, leased or not."""
+
     async def take_due_waiting(
         self, now: datetime, *, owner: str, lease: timedelta, limit: int
     ) -> list[Waiting]:
@@ -330,6 +496,36 @@ class Store(Protocol):
 
     async def waiting(self, *, chain_id: str | None = None, limit: int) -> list[Waiting]:
         """Waiting rows by due time."""
+
+    async def waiting_rows(
+        self,
+        which: WaitingFilter,
+        now: datetime,
+        *,
+        after: WaitingRow | None = None,
+        limit: int,
+    ) -> list[WaitingRow]:
+        """The rows that are meant, by due time; `after` the last of the page before."""
+
+    async def count_waiting(self, which: WaitingFilter) -> dict[str, int]:
+        """How many rows are meant, by kind."""
+
+    async def hurry_waiting(
+        self, which: WaitingFilter, now: datetime, *, limit: int
+    ) -> dict[str, str]:
+        """Make rows due that nobody holds, the oldest first: their ids and kinds.
+
+        A parked one goes on as a retry, so that the clock publishes it once. What is due
+        already does not count: repeated until nothing is left, each row comes once.
+        """
+
+    async def swap_waiting(
+        self, swaps: Mapping[str, Sequence[Message]], now: datetime
+    ) -> set[str]:
+        """Delete rows that nobody holds; what takes their place becomes an outbox.
+
+        Returns the ids that were deleted; of the others nothing is written.
+        """
 
     async def park(
         self, rows: Sequence[Waiting], *, busy_until: Mapping[str, datetime]
@@ -384,11 +580,104 @@ class Store(Protocol):
     async def unpublished_events(self, limit: int) -> list[Event]:
         """Written events that are not marked as published, oldest first."""
 
+    async def unpublished_ids(self, limit: int) -> list[str]:
+        """Their ids, for who has them at hand."""
+
     async def mark_published(self, ids: Sequence[str]) -> None:
         """Mark events as published to subscribers."""
 
     async def events(self, chain_id: str) -> list[Event]:
         """A chain's events in order; or an endpoint's, by its origin."""
+
+    async def recorded(
+        self, requestor: str, *, chain_id: str | None = None, after: int, limit: int
+    ) -> list[Recorded]:
+        """A requestor's events behind a number, in order; of all its chains or of one.
+
+        What is behind the last one of them is not there yet: nothing comes in between
+        later on.
+        """
+
+    async def recorded_last(self, requestor: str) -> Recorded | None:
+        """The newest of a requestor's events."""
+
+    async def recorded_as(
+        self, event_id: str, requestor: str, *, chain_id: str | None = None
+    ) -> int | None:
+        """The number of one of a requestor's events; None if there is no such one."""
+
+    async def recorded_since(self, number: int | None) -> tuple[int, set[str]]:
+        """The highest number, and whose events are behind this one; nobody's if None."""
+
+
+# ----------------------------------------------------------------------- replays
+
+
+class Replays(Protocol):
+    """How chains have failed, and the plans that replay them; as `Store`.
+
+    Raises (all): StoreUnavailable.
+    """
+
+    async def cut_off(self) -> CutOff:
+        """Now, and the last failure that is written."""
+
+    async def groups(
+        self, which: FailureFilter, cut_off: CutOff, *, limit: int
+    ) -> list[FailureGroup]:
+        """The failures that are meant, by reason, endpoint and status; most first.
+
+        Failures of chains that were opened again since are none any more.
+        """
+
+    async def unknown(self, chain_ids: Sequence[str]) -> list[str]:
+        """Which of these chains have never failed."""
+
+    async def add(self, plan: Replay) -> None:
+        """Write a new plan."""
+
+    async def plan(self, replay_id: str) -> Replay | None:
+        """One plan."""
+
+    async def plans(self, *, limit: int) -> list[Replay]:
+        """The newest plans first."""
+
+    async def refusals(self, replay_id: str, *, limit: int) -> dict[str, int]:
+        """Why failures of a plan were refused, and how many; most first."""
+
+    async def change(self, before: Replay, after: Replay) -> bool:
+        """Compare and set: write what rules change if the version is still the same.
+
+        Counters are left as they are, but those of a group begin anew with another one.
+        """
+
+    async def lease(
+        self, owner: str, now: datetime, *, lease: timedelta, limit: int
+    ) -> list[Replay]:
+        """Plans with something to do, the oldest first; they are ours meanwhile."""
+
+    async def claim(self, plan: Replay, *, limit: int) -> int:
+        """Claim the next failures that a plan means and nobody has; how many it were."""
+
+    async def take(
+        self, plan: Replay, now: datetime, *, without: Collection[str], limit: int
+    ) -> list[Claimed]:
+        """The next failures of a plan, of no endpoint that is left out.
+
+        They are put into its group, and noted as begun.
+        """
+
+    async def mark(self, replay_id: str, marks: Sequence[Mark]) -> None:
+        """Note and count what became of failures, each once."""
+
+    async def on_their_way(self, replay_id: str, *, limit: int) -> list[OnItsWay]:
+        """Replays of a plan whose outcome is not known."""
+
+    async def judge(self, plan: Replay, went: Mapping[int, Went]) -> None:
+        """Note and count what replays came to, each once."""
+
+    async def release(self, replay_id: str, *, limit: int) -> int:
+        """Let failures go that were never begun; how many it were."""
 
 
 # ---------------------------------------------------------------------- backends
@@ -476,9 +765,12 @@ class Signer(Protocol):
         """The keys that receivers may trust, as JWKs; the one that signs comes first."""
 
     async def sign(
-        self, result: SessionResult, *, validity_s: int, now: datetime
+        self, result: JsonObject, *, validity_s: int, now: datetime
     ) -> str | None:
-        """The result JWT, made off the event loop; None without a key."""
+        """The JWT of a result as it is on the wire; None without a key.
+
+        It is made off the event loop.
+        """
 
     async def sign_legacy(
         self, result: SessionResult, *, validity_s: int, now: datetime

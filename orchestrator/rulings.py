@@ -10,16 +10,19 @@ second time is a row of the same transaction there too.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import structlog
 
 from orchestrator.background import Background
-from orchestrator.domain.chain import Slot, View
+from orchestrator.domain.chain import Chain, Slot, View
 from orchestrator.domain.errors import Refused, Unavailable, Unroutable
+from orchestrator.domain.failing import failure_of
 from orchestrator.domain.ruling import Ruling
+from orchestrator.dropping import Dropper
 from orchestrator.ports import Changes, Message, Publisher, Store, event_message
+from orchestrator.work import ends_with_generation
 
 T = TypeVar("T")
 
@@ -30,11 +33,22 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Rulings:
-    """Store and publisher, put together for one purpose."""
+    """Store and publisher, put together for one purpose.
+
+    Attributes:
+        drop_pause_s: how long relayed rows are gathered before they are deleted.
+    """
 
     store: Store
     publisher: Publisher
     background: Background
+    drop_pause_s: float = 0.0
+    _dropper: Dropper = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Take on who deletes what was relayed."""
+        dropper = Dropper(store=self.store, pause_s=self.drop_pause_s)
+        object.__setattr__(self, "_dropper", dropper)
 
     async def by_message(
         self,
@@ -50,7 +64,12 @@ class Rulings:
         def decided(view: View) -> tuple[tuple[Ruling[T], tuple[Message, ...]], Changes]:
             ruling = rule(view)
             owed = tuple(work(ruling.outcome, view))
-            changes = Changes(steps=ruling.steps, chain=ruling.chain, outbox=owed)
+            changes = Changes(
+                steps=ruling.steps,
+                chain=ruling.chain,
+                outbox=owed,
+                failure=failure_of(view, ruling),
+            )
             return (ruling, owed), changes
 
         ruling, owed = await self.store.decide(slot, decided)
@@ -73,7 +92,13 @@ class Rulings:
         def decided(view: View) -> tuple[tuple[T, tuple[Message, ...]], Changes]:
             ruling = rule(view)
             messages = (*map(event_message, ruling.events), *work(ruling.outcome, view))
-            changes = Changes(steps=ruling.steps, chain=ruling.chain, outbox=messages)
+            changes = Changes(
+                steps=ruling.steps,
+                chain=ruling.chain,
+                outbox=messages,
+                forget=ends_with_generation if _closes(view, ruling.chain) else None,
+                failure=failure_of(view, ruling),
+            )
             return (ruling.outcome, messages), changes
 
         outcome, messages = await self.store.decide(slot, decided)
@@ -85,6 +110,11 @@ class Rulings:
         """Publish rows of the outbox and drop them; what fails is left to the clock."""
         try:
             await self.publisher.publish(*messages)
-            await self.store.drop_waiting([message.id for message in messages])
+            await self._dropper.drop(message.id for message in messages)
         except (Unavailable, Unroutable, Refused) as error:
             _log.warning("outbox.left", count=len(messages), why=type(error).__name__)
+
+
+def _closes(view: View, after: Chain | None) -> bool:
+    """Whether the chain's generation is closed by what was decided (rule H9)."""
+    return after is not None and after.generation != view.chain.generation

@@ -7,6 +7,10 @@ The cipher is AES-256-GCM-SIV (RFC 8452) with random nonces of 96 bits. With pla
 messages under one nonce break the key, which random nonces bring within reach after some
 billions of messages; here a repeated nonce tells no more than that the same secret was
 sealed twice for the same place. So a key lasts as long as the deployment wants.
+
+One key seals; any number of others only open, so that it can be changed while what it has
+sealed is still about. The key of the hashes is another one and never changes: what was
+stored by a hash would not be found again.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import binascii
 import hmac
 import os
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
 from typing import Final, TypeVar
@@ -42,6 +47,12 @@ _TAG_BYTES: Final = 16
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]*")
 _CAPABILITY: Final = "capability"
+
+#: A seal in a message's JSON; no text in there can look like it, as its quotes would be
+#: escaped.
+_SEALED_PART: Final = re.compile(
+    rb'"sealed":"' + _VERSION.encode() + rb"\.([A-Za-z0-9_-]{1,32})\."
+)
 
 #: 128 bits that nobody can guess; with a chain's ULID they make 56 characters.
 _PAGE_MAC_BYTES: Final = 16
@@ -73,37 +84,68 @@ def read_key(text: str) -> bytes:
     return key
 
 
+def key_in(sealed: str) -> str:
+    """The id of the key that an envelope names.
+
+    Raises:
+        SealBroken: it is none.
+    """
+    key_id, _ = _parts(sealed)
+    return key_id
+
+
+def keys_in(body: bytes) -> frozenset[str]:
+    """The ids of the keys that a message's sealed part names; most have none or one."""
+    return frozenset(found.decode() for found in _SEALED_PART.findall(body))
+
+
 class Sealer:
-    """Seals and opens secrets, and hashes tokens, with one key each.
+    """Seals and opens secrets, and hashes tokens.
 
     Args:
         key: 32 bytes that encrypt.
         key_id: its name, written into each envelope so that keys can be rotated.
         hash_key: at least 32 other bytes, for the keyed hashes; these are looked up in
             the store and so outlive every encryption key (DESIGN §5).
+        older: keys by their ids that open and do not seal.
 
     Raises:
-        NotConfigured: a key is too short, both are the same, or the key id is not 1 to 32
-            letters, digits, `-` and `_`.
+        NotConfigured: a key is too short, two are the same, two have the same id, or an
+            id is not 1 to 32 letters, digits, `-` and `_`.
     """
 
-    def __init__(self, key: bytes, key_id: str, hash_key: bytes) -> None:
-        _check(key, key_id, hash_key)
+    def __init__(
+        self,
+        key: bytes,
+        key_id: str,
+        hash_key: bytes,
+        older: Mapping[str, bytes] | None = None,
+    ) -> None:
+        if older is not None and key_id in older:
+            raise NotConfigured("two sealing keys have the same id")
+        keys = {key_id: key, **(older or {})}
+        _check(keys, hash_key)
         try:
-            self._cipher = AESGCMSIV(key)
+            self._ciphers = {name: AESGCMSIV(one) for name, one in keys.items()}
         except UnsupportedAlgorithm:
             raise NotConfigured("AES-GCM-SIV needs OpenSSL 3.2 or newer") from None
         self._key_id = key_id
-        self._head = f"{_VERSION}.{key_id}"
-        self._token_key = _derived(hash_key, "token")
+        # Kept ready: `hmac.digest` begins anew each time, and lets other threads in.
+        self._token_mac = hmac.new(_derived(hash_key, "token"), digestmod=sha256)
         self._digest_key = _derived(hash_key, "digest")
         self._page_key = _derived(hash_key, "page")
+
+    @property
+    def key_id(self) -> str:
+        """The id of the key that seals."""
+        return self._key_id
 
     def seal(self, plain: bytes, *, bound_to: str) -> str:
         """Seal bytes so that they open only under the same binding."""
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._cipher.encrypt(nonce, plain, self._bound(bound_to))
-        return f"{self._head}.{_encode(nonce + sealed)}"
+        head = _head(self._key_id)
+        sealed = self._ciphers[self._key_id].encrypt(nonce, plain, _bound(head, bound_to))
+        return f"{head}.{_encode(nonce + sealed)}"
 
     def open(self, sealed: str, *, bound_to: str) -> bytes:
         """Open what `seal` made for this binding.
@@ -113,9 +155,25 @@ class Sealer:
             SealBroken: malformed, for another place, or changed.
         """
         key_id, data = _parts(sealed)
-        if key_id != self._key_id:
+        cipher = self._ciphers.get(key_id)
+        if cipher is None:
             raise SealKeyUnknown("sealed with a key that is not here")
-        return self._decrypted(data, bound_to)
+        nonce, content = data[:_NONCE_BYTES], data[_NONCE_BYTES:]
+        try:
+            return cipher.decrypt(nonce, content, _bound(_head(key_id), bound_to))
+        except InvalidTag:
+            raise SealBroken("sealed for another place, or changed") from None
+
+    def resealed(self, sealed: str, *, bound_to: str) -> str:
+        """The same secret for the same place, sealed with the key that seals now.
+
+        Raises:
+            SealKeyUnknown: as `open`.
+            SealBroken: as `open`.
+        """
+        if key_in(sealed) == self._key_id:
+            return sealed
+        return self.seal(self.open(sealed, bound_to=bound_to), bound_to=bound_to)
 
     def seal_model(self, model: BaseModel, *, bound_to: str) -> str:
         """Seal a model as JSON."""
@@ -178,7 +236,9 @@ class Sealer:
 
     def token_hash(self, token: str) -> str:
         """The keyed hash by which a token is looked up."""
-        return hmac.digest(self._token_key, token.encode(), sha256).hex()
+        mac = self._token_mac.copy()
+        mac.update(token.encode())
+        return mac.hexdigest()
 
     def digest(self, data: bytes) -> str:
         """The keyed hash that tells whether two contents are the same."""
@@ -187,29 +247,32 @@ class Sealer:
     def _page_mac(self, named: bytes) -> bytes:
         return hmac.digest(self._page_key, named, sha256)[:_PAGE_MAC_BYTES]
 
-    def _bound(self, bound_to: str) -> bytes:
-        """Associated data; version and key id have no dots, so parts cannot shift."""
-        return f"{self._head}.{bound_to}".encode()
 
-    def _decrypted(self, data: bytes, bound_to: str) -> bytes:
-        nonce, sealed = data[:_NONCE_BYTES], data[_NONCE_BYTES:]
-        try:
-            return self._cipher.decrypt(nonce, sealed, self._bound(bound_to))
-        except InvalidTag:
-            raise SealBroken("sealed for another place, or changed") from None
+def _head(key_id: str) -> str:
+    return f"{_VERSION}.{key_id}"
 
 
-def _check(key: bytes, key_id: str, hash_key: bytes) -> None:
-    if len(key) != KEY_BYTES:
-        raise NotConfigured(f"the sealing key must be {KEY_BYTES} bytes, not {len(key)}")
+def _bound(head: str, bound_to: str) -> bytes:
+    """Associated data; version and key id have no dots, so parts cannot shift."""
+    return f"{head}.{bound_to}".encode()
+
+
+def _check(keys: Mapping[str, bytes], hash_key: bytes) -> None:
+    for key_id, key in keys.items():
+        if len(key) != KEY_BYTES:
+            raise NotConfigured(
+                f"the sealing key must be {KEY_BYTES} bytes, not {len(key)}"
+            )
+        if hmac.compare_digest(key, hash_key):
+            raise NotConfigured("the sealing key and the hash key must differ")
+        if not _KEY_ID.fullmatch(key_id):
+            raise NotConfigured("a key id is 1 to 32 letters, digits, '-' and '_'")
     if len(hash_key) < KEY_BYTES:
         raise NotConfigured(
             f"the hash key must be at least {KEY_BYTES} bytes, not {len(hash_key)}"
         )
-    if hmac.compare_digest(key, hash_key):
-        raise NotConfigured("the sealing key and the hash key must differ")
-    if not _KEY_ID.fullmatch(key_id):
-        raise NotConfigured("a key id is 1 to 32 letters, digits, '-' and '_'")
+    if len(set(keys.values())) < len(keys):
+        raise NotConfigured("the same sealing key has two ids")
 
 
 def _parts(sealed: str) -> tuple[str, bytes]:

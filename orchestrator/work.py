@@ -14,11 +14,19 @@ from typing import Final, Literal, TypedDict
 from pydantic import JsonValue
 
 from orchestrator.domain.chain import Slot
-from orchestrator.domain.endpoint import origin_of
-from orchestrator.ports import PARKED, Message, Waiting, work_message
+from orchestrator.domain.endpoint import events_origin_of, origin_of
+from orchestrator.ports import (
+    LANES,
+    PARKED,
+    RETRY,
+    Message,
+    Queues,
+    Waiting,
+    work_message,
+)
 from orchestrator.sealing import Sealer
 from schemas.capabilities import Capability
-from schemas.events import Purpose
+from schemas.events import ChainEvent, Purpose
 from schemas.irma import SessionRequest, SessionResult
 from schemas.messages import (
     CallbackSecrets,
@@ -27,6 +35,7 @@ from schemas.messages import (
     CancelWork,
     End,
     EndWork,
+    EventWork,
     IntakeSecrets,
     IntakeWork,
     NextSecrets,
@@ -37,12 +46,11 @@ from schemas.messages import (
     PutOff,
     ReplyAddress,
     StartWork,
+    TriedWork,
     WakeUp,
     Work,
+    parse_work,
 )
-
-#: The kind of rows that hold a callback's next attempt.
-RETRY: Final = "retry"
 
 #: The kind of rows that end a chain when a later answer does not come.
 DEADLINE: Final = "deadline"
@@ -157,14 +165,13 @@ class WorkMaker:
             sealed=self.sealer.seal_model(secrets, bound_to=end_id),
         )
 
-    def again(self, work: CallbackWork, delay_s: float, now: datetime) -> Waiting:
-        """The callback's next attempt as a waiting row; the app does not wait for it."""
-        later = work.model_copy(
+    def again(self, work: TriedWork, delay_s: float, now: datetime) -> Waiting:
+        """The next attempt as a waiting row; the app does not wait for it."""
+        later = _unawaited(work).model_copy(
             update={
                 "attempt": work.attempt + 1,
                 "retries": work.retries + 1,
                 "parked_at": None,
-                "reply": None,
             }
         )
         # By the retries, which only this counts: attempts start anew after a redelivery,
@@ -180,15 +187,15 @@ class WorkMaker:
             created_at=now,
         )
 
-    def parked(self, work: CallbackWork, now: datetime) -> Waiting:
+    def parked(self, work: TriedWork, now: datetime) -> Waiting:
         """The same try, kept back until its endpoint may be asked (DESIGN §4).
 
         Parked again it keeps its first time, by which rows are released. Each parking has
         a row of its own: the one before is deleted only after its message went out.
         """
         first = work.parked_at or now
-        later = work.model_copy(
-            update={"parked_at": first, "parkings": work.parkings + 1, "reply": None}
+        later = _unawaited(work).model_copy(
+            update={"parked_at": first, "parkings": work.parkings + 1}
         )
         row_id = f"{work.id}-parked-{later.parkings}"
         return Waiting(
@@ -289,6 +296,31 @@ class WorkMaker:
         )
 
 
+def event_work(event: ChainEvent, body: bytes, url: str) -> EventWork:
+    """POST this event, as everybody is told it, to its requestor's own URL.
+
+    Its id is not the event's, which may be that of a callback; their rows are apart.
+    """
+    return EventWork(
+        id=f"{event.id}-url",
+        chain_id=event.chainid,
+        step=event.step,
+        generation=event.generation,
+        requestor=event.requestor,
+        cause=event.id,
+        endpoint=events_origin_of(url),
+        event_id=event.id,
+        event=body.decode(),
+    )
+
+
+def _unawaited(work: TriedWork) -> TriedWork:
+    """The same, for which no app waits any more."""
+    if isinstance(work, EventWork):
+        return work
+    return work.model_copy(update={"reply": None})
+
+
 def put_off(work: PutOff, pause: timedelta, now: datetime) -> Waiting:
     """The same message once more after a pause, as a waiting row.
 
@@ -319,6 +351,20 @@ def waits_already(work: PutOff, rows: Iterable[Waiting]) -> bool:
 
 def _waits_as(work: PutOff) -> str:
     return f"{work.id}-again-"
+
+
+def ends_with_generation(row: Waiting) -> bool:
+    """Whether what waits is over once its generation is closed (DESIGN §2).
+
+    What the chain owes to others is not: its events, the final states that requestors
+    are told of, and the cancellation of sessions that were given up.
+    """
+    if row.message.routing_key not in {*LANES.values(), Queues.SESSIONS}:
+        return False
+    work = parse_work(row.message.body)
+    if isinstance(work, CallbackWork):
+        return work.purpose is Purpose.NEXT
+    return not isinstance(work, CancelWork | NotifyWork | EventWork)
 
 
 def start_message(slot: Slot, requestor: str) -> Message:

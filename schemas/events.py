@@ -62,6 +62,17 @@ class ChainEndedData(_Data):
     reason: EndReason | None = None
 
 
+class ChainReplayedData(_Data):
+    """A chain that had ended goes on in its next generation.
+
+    `again` is what the generation begins with, `ended` how the one before had ended.
+    """
+
+    again: Literal["callback", "session"]
+    ended: Literal["failed", "expired"]
+    reason: EndReason | None = None
+
+
 class SessionRequestedData(_Data):
     """A session is to be started; `in_flow` while the app waits for it."""
 
@@ -199,6 +210,13 @@ class ChainEnded(_Event):
     data: ChainEndedData
 
 
+class ChainReplayed(_Event):
+    """A generation was closed and the next one began."""
+
+    type: Literal["chain.replayed"] = "chain.replayed"
+    data: ChainReplayedData
+
+
 class SessionRequested(_Event):
     """A next session was decided upon."""
 
@@ -269,6 +287,7 @@ class EndpointChanged(_Envelope):
 ChainEvent = (
     ChainStarted
     | ChainEnded
+    | ChainReplayed
     | SessionRequested
     | SessionStarted
     | SessionCompleted

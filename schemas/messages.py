@@ -64,27 +64,48 @@ class _Work(_Strict):
 _Waits = Annotated[int, Field(ge=0)]
 
 
-class CallbackWork(_Work):
-    """POST one result to one URL (queue of its lane); sealed: `CallbackSecrets`.
+class _Tried(_Work):
+    """What is POSTed to an endpoint until it is done or given up.
 
     `attempt` is the number of the next HTTP try, `retries` how many background delays
     were used up. Both travel here, so any worker may make the next try. `parked_at` is
     when the next try was first kept back for its endpoint's sake, `parkings` how often
-    tries of this callback were: it tells their rows apart.
+    tries of this message were: it tells their rows apart.
     """
+
+    endpoint: str
+    attempt: Annotated[int, Field(ge=1)] = 1
+    retries: Annotated[int, Field(ge=0)] = 0
+    parked_at: datetime | None = None
+    parkings: Annotated[int, Field(ge=0)] = 0
+
+
+class CallbackWork(_Tried):
+    """POST one result to one URL (queue of its lane); sealed: `CallbackSecrets`."""
 
     kind: Literal["callback"] = "callback"
     purpose: Purpose
-    endpoint: str
     session_type: str
     validity_s: int
-    attempt: Annotated[int, Field(ge=1)] = 1
-    retries: Annotated[int, Field(ge=0)] = 0
     lane: Lane = Lane.LIVE
-    parked_at: datetime | None = None
-    parkings: Annotated[int, Field(ge=0)] = 0
     reply: ReplyAddress | None = None
     sealed: str
+
+
+class EventWork(_Tried):
+    """POST one event to its requestor's own URL (queue `callbacks.events`).
+
+    `event` is its JSON as everybody is told it, so nothing is sealed. The URL is that of
+    the configuration when it is POSTed.
+    """
+
+    kind: Literal["event"] = "event"
+    event_id: str
+    event: str
+
+
+#: What a worker of a lane tries.
+TriedWork = CallbackWork | EventWork
 
 
 class CallbackSecrets(_Strict):
@@ -195,7 +216,7 @@ PutOff = IntakeWork | CancelWork | NotifyWork
 SessionWork = (
     NextWork | EndWork | IntakeWork | NoteWork | StartWork | CancelWork | NotifyWork
 )
-Work = CallbackWork | SessionWork
+Work = TriedWork | SessionWork
 
 _WORK: Final[TypeAdapter[Work]] = TypeAdapter(
     Annotated[Work, Field(discriminator="kind")]

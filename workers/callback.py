@@ -56,9 +56,7 @@ from orchestrator.work import WorkMaker, slot_of
 from schemas.events import Purpose
 from schemas.irma import (
     InvalidSessionRequest,
-    SessionResult,
     parse_session_request,
-    session_result_from,
 )
 from schemas.messages import (
     CallbackSecrets,
@@ -101,7 +99,6 @@ class CallbackWorker:
         """Make this callback's next attempt, and the live ones after it."""
         work = callback_work(delivery)
         secrets = self.sealer.open_model(CallbackSecrets, work.sealed, bound_to=work.id)
-        result = session_result_from(secrets.result)
         with bind_chain(work.chain_id, work.step, work.generation):
             for live in count():
                 place = await self.gate.enter(work)
@@ -109,11 +106,10 @@ class CallbackWorker:
                     await self._until_done(partial(self._park, work, place))
                     return
                 asked_at = self.clock()
-                reply = await place.while_asking(
-                    self._attempt(work, secrets.url, result, asked_at)
-                )
-                decision = self._decide(work, reply, live, asked_at)
-                act = partial(self._act, work, secrets, reply, decision)
+                reply = await place.while_asking(self._attempt(work, secrets, asked_at))
+                now = self.clock()
+                decision = self._decide(work, reply, live, asked_at, now)
+                act = partial(self._act, work, secrets, reply, decision, now)
                 await self._until_done(act)
                 if not isinstance(decision, RetryLive):
                     return
@@ -121,15 +117,16 @@ class CallbackWorker:
                 work = work.model_copy(update={"attempt": work.attempt + 1})
 
     async def _attempt(
-        self, work: CallbackWork, url: str, result: SessionResult, now: datetime
+        self, work: CallbackWork, secrets: CallbackSecrets, now: datetime
     ) -> Reply:
         """One HTTP try, freshly signed; id and result stay the same (G3)."""
+        result = secrets.result
         jwt = await self.signer.sign(result, validity_s=work.validity_s, now=now)
         body, content_type = body_of(result, jwt)
         signed = await self.signer.sign_webhook(work.requestor, work.id, body, now=now)
         post = Post(
             requestor=work.requestor,
-            url=url,
+            url=secrets.url,
             body=body,
             content_type=content_type,
             headers=headers_of(
@@ -138,16 +135,14 @@ class CallbackWorker:
                 now,
                 attempt=work.attempt,
                 signature=signed,
-                reply_to=self._reply_to(work, result, now),
+                reply_to=self._reply_to(work, secrets.token, now),
             ),
             timeout_s=self.timeout_s,
         )
-        _log.info("callback.posting", attempt=work.attempt, endpoint=work.endpoint)
+        _log.debug("callback.posting", attempt=work.attempt, endpoint=work.endpoint)
         return await self.caller.post(post)
 
-    def _reply_to(
-        self, work: CallbackWork, result: SessionResult, now: datetime
-    ) -> str | None:
+    def _reply_to(self, work: CallbackWork, token: str, now: datetime) -> str | None:
         """Where the endpoint may answer later; a notification asks for nothing."""
         if work.purpose is not Purpose.NEXT:
             return None
@@ -156,12 +151,17 @@ class CallbackWorker:
             self.sealer,
             self.public_url,
             work,
-            session=self.make.ordinal(result.token),
+            session=self.make.ordinal(token),
             until=now + timedelta(seconds=policy.reply_s),
         )
 
     def _decide(
-        self, work: CallbackWork, reply: Reply, live: int, asked_at: datetime
+        self,
+        work: CallbackWork,
+        reply: Reply,
+        live: int,
+        asked_at: datetime,
+        now: datetime,
     ) -> Decision:
         tries = Tries(
             attempt=work.attempt,
@@ -172,9 +172,7 @@ class CallbackWorker:
         )
         table = decide if work.purpose is Purpose.NEXT else decide_notification
         policy = self.policies.of(work.requestor)
-        decision = table(
-            tries, reply, now=self.clock(), policy=policy, random=self.random
-        )
+        decision = table(tries, reply, now=now, policy=policy, random=self.random)
         _log.info(
             "callback.decided",
             attempt=work.attempt,
@@ -218,18 +216,20 @@ class CallbackWorker:
         secrets: CallbackSecrets,
         reply: Reply,
         decision: Decision,
+        now: datetime,
     ) -> None:
         """Publish what was decided; what has to wait is a row first."""
         waits = work.reply if isinstance(decision, (RetryLater, Later)) else None
         if isinstance(decision, RetryLater):
-            row = self.make.again(work, decision.delay_s, self.clock())
+            row = self.make.again(work, decision.delay_s, now)
             await self.store.put_waiting(row)
         elif isinstance(decision, Later):
             await self._await_reply(work, secrets, reply, decision.until)
         if waits is not None:
             await self._release(work, waits)
             work = work.model_copy(update={"reply": None})
-        await self.publisher.publish(*self._messages(work, secrets, reply, decision))
+        messages = self._messages(work, secrets, reply, decision, now)
+        await self.publisher.publish(*messages)
 
     async def _await_reply(
         self,
@@ -242,8 +242,7 @@ class CallbackWorker:
         now = self.clock()
         answered = happenings.callback_answered(work, reply, "later", now)
         row = self.make.deadline(work, secrets, until=until, cause=answered.id, now=now)
-        await self.store.drop_waiting([row.id])
-        await self.store.put_waiting(row)
+        await self.store.replace_waiting(row)
 
     async def _release(self, work: CallbackWork, reply: ReplyAddress) -> None:
         """Nothing that the app should see comes while it waits, so it need not wait."""
@@ -266,54 +265,63 @@ class CallbackWorker:
         secrets: CallbackSecrets,
         reply: Reply,
         decision: Decision,
+        now: datetime,
     ) -> list[Message]:
         match decision:
             case Next(body=body):
-                return self._follow(work, secrets, reply, body)
+                return self._follow(work, secrets, reply, body, now)
             case Ended():
-                return self._end(work, secrets, reply)
+                return self._end(work, secrets, reply, now)
             case GiveUp(reason=reason):
-                return self._fail(work, secrets, reply, reason)
+                return self._fail(work, secrets, reply, reason, now)
             case Later():
-                now = self.clock()
                 later = happenings.callback_answered(work, reply, "later", now)
                 return [event_message(later)]
             case RetryLive() | RetryLater():
-                now = self.clock()
                 event = happenings.callback_retrying(work, reply, decision, now)
                 return [event_message(event)]
 
     def _follow(
-        self, work: CallbackWork, secrets: CallbackSecrets, reply: Reply, body: bytes
+        self,
+        work: CallbackWork,
+        secrets: CallbackSecrets,
+        reply: Reply,
+        body: bytes,
+        now: datetime,
     ) -> list[Message]:
         """200: the body has to be a session request."""
         try:
             request = parse_session_request(body)
         except InvalidSessionRequest as error:
             reason = f"the answer is no session request: {error}"[:500]
-            return self._fail(work, secrets, reply, reason)
-        answered = happenings.callback_answered(work, reply, "next", self.clock())
+            return self._fail(work, secrets, reply, reason, now)
+        answered = happenings.callback_answered(work, reply, "next", now)
         following = self.make.following(work, secrets, request, answered.id)
         return [event_message(answered), work_message(following)]
 
     def _end(
-        self, work: CallbackWork, secrets: CallbackSecrets, reply: Reply
+        self, work: CallbackWork, secrets: CallbackSecrets, reply: Reply, now: datetime
     ) -> list[Message]:
         """204 completes the chain; the answer to a notification is just noted."""
         answer: Literal["end", "noted"] = (
             "end" if work.purpose is Purpose.NEXT else "noted"
         )
-        answered = happenings.callback_answered(work, reply, answer, self.clock())
+        answered = happenings.callback_answered(work, reply, answer, now)
         if work.purpose is Purpose.NOTIFY:
             return [event_message(answered)]
         ending = self.make.ending(work, secrets, end=End.COMPLETED, cause=answered.id)
         return [event_message(answered), work_message(ending)]
 
     def _fail(
-        self, work: CallbackWork, secrets: CallbackSecrets, reply: Reply, reason: str
+        self,
+        work: CallbackWork,
+        secrets: CallbackSecrets,
+        reply: Reply,
+        reason: str,
+        now: datetime,
     ) -> list[Message]:
         """Given up; only a failed `nextSession` ends the chain."""
-        failed = happenings.callback_failed(work, reply, reason, self.clock())
+        failed = happenings.callback_failed(work, reply, reason, now)
         if work.purpose is Purpose.NOTIFY:
             return [event_message(failed)]
         ending = self.make.ending(

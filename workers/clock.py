@@ -20,7 +20,9 @@ import structlog
 
 from orchestrator.domain.breaker import BreakerPolicy, released
 from orchestrator.domain.errors import OrchestratorError, Refused, Unroutable
+from orchestrator.domain.retention import Retention
 from orchestrator.ports import Clock, Publisher, Store, Waiting
+from orchestrator.sealing import keys_in
 from workers.looking import Looker
 
 _log = structlog.get_logger(__name__)
@@ -50,6 +52,13 @@ PURGE_IDLE_S: Final = 30.0
 #: The pause after a fault of broker or store.
 FAULT_PAUSE_S: Final = 1.0
 
+#: Does what is due, and returns how much that was.
+Beat = Callable[[], Awaitable[int]]
+
+
+def _untold(_: frozenset[str]) -> None:
+    """Nobody wants to know what beats fail with."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClockWorker:
@@ -60,18 +69,27 @@ class ClockWorker:
     looker: Looker
     clock: Clock
     owner: str
-    results_kept: timedelta
+    results_kept: Retention
+    key_id: str
     breaker: BreakerPolicy
+    told: Callable[[frozenset[str]], None] = _untold
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Do all until stopped; what is due does not wait for a backend that hangs."""
+        """Do all until stopped; what is due does not wait for a backend that hangs.
+
+        `told` hears which kinds of fault beats fail with, whenever that has changed.
+        """
+        beats = (
+            (self.publish_due, IDLE_S),
+            (self.check_due, IDLE_S),
+            (self.release_parked, RELEASE_IDLE_S),
+            (self.purge_due, PURGE_IDLE_S),
+        )
+        faults = _Faults(self.told)
         try:
-            async with asyncio.TaskGroup() as beats:
-                beats.create_task(_repeat(self.publish_due, stop))
-                beats.create_task(_repeat(self.check_due, stop))
-                release = _repeat(self.release_parked, stop, idle_s=RELEASE_IDLE_S)
-                beats.create_task(release)
-                beats.create_task(_repeat(self.purge_due, stop, idle_s=PURGE_IDLE_S))
+            async with asyncio.TaskGroup() as tasks:
+                for beat, idle_s in beats:
+                    tasks.create_task(_repeat(beat, stop, faults, idle_s=idle_s))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
 
@@ -109,7 +127,7 @@ class ClockWorker:
 
     async def purge_due(self) -> int:
         """Delete secrets whose time is over; returns of how many chains."""
-        ended_before = self.clock() - self.results_kept
+        ended_before = partial(self.results_kept.ended_before, now=self.clock())
         count = await self.store.purge(ended_before, limit=PURGES)
         if count:
             _log.info("clock.purged", chains=count)
@@ -117,6 +135,7 @@ class ClockWorker:
 
     async def _publish(self, due: Sequence[Waiting]) -> None:
         """Publish rows and drop them; one that is never taken stays, others do not."""
+        await self._note_keys(due)
         try:
             await self.publisher.publish(*(row.message for row in due))
         except (Refused, Unroutable) as error:
@@ -129,17 +148,46 @@ class ClockWorker:
         await self.store.drop_waiting([row.id for row in due])
         _log.info("clock.published", count=len(due))
 
+    async def _note_keys(self, due: Sequence[Waiting]) -> None:
+        """What goes out may be sealed with an older key, and no row names that then."""
+        named = frozenset[str]().union(*(keys_in(row.message.body) for row in due))
+        if older := named - {self.key_id}:
+            await self.store.note_keys(used=older)
+
+
+class _Faults:
+    """What each beat has failed with last, until it succeeds."""
+
+    def __init__(self, told: Callable[[frozenset[str]], None]) -> None:
+        self._told = told
+        self._kinds: dict[Beat, str] = {}
+
+    def note(self, beat: Beat, kind: str | None) -> None:
+        """A beat has failed, or it has not."""
+        before = frozenset(self._kinds.values())
+        if kind is None:
+            self._kinds.pop(beat, None)
+        else:
+            self._kinds[beat] = kind
+        now = frozenset(self._kinds.values())
+        if now != before:
+            self._told(now)
+
 
 async def _repeat(
-    beat: Callable[[], Awaitable[int]], stop: asyncio.Event, *, idle_s: float = IDLE_S
+    beat: Beat, stop: asyncio.Event, faults: _Faults, *, idle_s: float
 ) -> None:
     """Beat until stopped; a fault of broker or store is waited out."""
     while not stop.is_set():
         try:
             pause_s = 0.0 if await beat() else idle_s
         except OrchestratorError as error:
-            _log.warning("clock.fault", error=type(error).__name__)
+            kind = type(error).__name__
+            _log.warning("clock.fault", error=kind)
+            faults.note(beat, kind)
             pause_s = FAULT_PAUSE_S
+        else:
+            faults.note(beat, None)
         await _stopped(stop, pause_s)
 
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from orchestrator.domain.errors import Undecodable
 from orchestrator.ports import Delivery
-from schemas.messages import CallbackWork, MessageInvalid, SessionWork, Work, parse_work
+from schemas.messages import (
+    CallbackWork,
+    MessageInvalid,
+    SessionWork,
+    TriedWork,
+    Work,
+    parse_work,
+)
 
 
 def callback_work(delivery: Delivery) -> CallbackWork:
@@ -19,6 +26,18 @@ def callback_work(delivery: Delivery) -> CallbackWork:
     return work
 
 
+def tried_work(delivery: Delivery) -> TriedWork:
+    """A message of the queue `callbacks.events`.
+
+    Raises:
+        Undecodable: it is none; the text names field and reason.
+    """
+    work = _work(delivery)
+    if not isinstance(work, TriedWork):
+        raise _misplaced(work)
+    return work
+
+
 def session_work(delivery: Delivery) -> SessionWork:
     """A message of the queue `sessions`.
 
@@ -26,7 +45,7 @@ def session_work(delivery: Delivery) -> SessionWork:
         Undecodable: it is none; the text names field and reason.
     """
     work = _work(delivery)
-    if isinstance(work, CallbackWork):
+    if isinstance(work, TriedWork):
         raise _misplaced(work)
     return work
 

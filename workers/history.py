@@ -7,10 +7,13 @@ tells it again, under the same id and sequence.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
+from orchestrator.domain.telling import EventUrls
 from orchestrator.ports import (
     EVENTS_EXCHANGE,
     BatchDelivery,
@@ -19,7 +22,10 @@ from orchestrator.ports import (
     Publisher,
     Queues,
     Store,
+    Subscribers,
+    work_message,
 )
+from orchestrator.work import event_work
 from schemas.events import (
     CLOUDEVENTS_JSON,
     EndpointChanged,
@@ -35,48 +41,115 @@ CAUSE_WAIT_S: Final = 2.0
 #: In place of a requestor's key in the routing keys of events for operators.
 OPERATOR: Final = "_operator"
 
-#: How many events are told at a time.
-PORTION: Final = 500
+#: How many events are told at a time; a full batch is less than that.
+PORTION: Final = 1_000
+
+#: How many ids are kept in mind: most causes are from the batches just before.
+RECENT: Final = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryWorker:
-    """Handles the queue `history`."""
+    """Handles the queue `history`; `urls` is where requestors want events POSTed.
+
+    `subscribers` is a way of its own: the broker looks for a message's queues in the
+    channel that it came by, and what integrators bind there can make that slow.
+    """
 
     store: Store
     publisher: Publisher
+    subscribers: Subscribers
+    urls: EventUrls = field(default_factory=dict)
+    _recent: Recent = field(
+        init=False, repr=False, default_factory=lambda: Recent(RECENT)
+    )
 
     async def __call__(self, batch: Sequence[BatchDelivery]) -> BatchOutcome:
         """Write one batch and tell it."""
         events, dead = _decoded(batch)
         ready, deferred = await self._in_order(batch, events)
-        await self.store.append_events([events[index] for index in ready])
-        await self._tell()
+        written = await self.store.append_events([events[index] for index in ready])
+        self._recent.add(events[index].id for index in ready)
+        await self._tell(written)
         return BatchOutcome(done=ready, deferred=deferred, dead=dead)
 
     async def _in_order(
         self, batch: Sequence[BatchDelivery], events: dict[int, Event]
     ) -> tuple[list[int], list[int]]:
         """The indexes that may be written, causes first, and those that have to wait."""
-        causes = {e.causationid for e in events.values() if e.causationid is not None}
-        known = await self.store.known_events(sorted(causes))
+        known = await self._known(events.values())
         ready: list[int] = []
         pending = list(events)
         while pending:
-            free = [i for i in pending if _may_go(events[i], batch[i].waited_s, known)]
-            if not free:
+            blocked: list[int] = []
+            for index in pending:
+                if _may_go(events[index], batch[index].waited_s, known):
+                    known.add(events[index].id)
+                    ready.append(index)
+                else:
+                    blocked.append(index)
+            if len(blocked) == len(pending):
                 break
-            ready += free
-            known |= {events[index].id for index in free}
-            pending = [index for index in pending if index not in free]
+            pending = blocked
         return ready, pending
 
-    async def _tell(self) -> None:
-        """Publish what is written and not told yet, ours or a dead predecessor's."""
-        while events := await self.store.unpublished_events(PORTION):
-            messages = [message for event in events for message in _messages(event)]
-            await self.publisher.publish(*messages)
+    async def _known(self, events: Iterable[Event]) -> set[str]:
+        """The causes that are written, by memory where they are in it."""
+        causes = {e.causationid for e in events if e.causationid is not None}
+        known = {cause for cause in causes if cause in self._recent}
+        if rest := causes - known:
+            known |= await self.store.known_events(sorted(rest))
+        return known
+
+    async def _tell(self, written: Sequence[Event]) -> None:
+        """Publish what is written and not told yet, ours or a dead predecessor's.
+
+        Which that is, and in which order, the store says after the commit; only what it
+        says of our own events is not read once more.
+        """
+        ours = {event.id: event for event in written}
+        while ids := await self.store.unpublished_ids(PORTION):
+            if ours.keys() >= set(ids):
+                events = [ours[event_id] for event_id in ids]
+            else:
+                events = await self.store.unpublished_events(PORTION)
+            await self._publish(events)
             await self.store.mark_published([event.id for event in events])
+            if len(events) < PORTION:
+                return
+
+    async def _publish(self, events: Sequence[Event]) -> None:
+        """What has to be confirmed, and beside it what subscribers get."""
+        bodies = [(event, dump_event(event)) for event in events]
+        ours = [m for event, body in bodies for m in _ours(event, body, self.urls)]
+        told = [_told(event, body) for event, body in bodies]
+        outcomes = await asyncio.gather(
+            self.publisher.publish(*ours),
+            self.subscribers.tell(*told),
+            return_exceptions=True,
+        )
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
+
+
+class Recent:
+    """The ids that were written last, as many as fit."""
+
+    def __init__(self, size: int) -> None:
+        """Keep so many; older ones are in the store all the same."""
+        self._size = size
+        self._ids: dict[str, None] = {}
+
+    def __contains__(self, event_id: str) -> bool:
+        """Whether it is one of these."""
+        return event_id in self._ids
+
+    def add(self, ids: Iterable[str]) -> None:
+        """Take these in, and forget the oldest."""
+        self._ids |= dict.fromkeys(ids)
+        for event_id in list(islice(self._ids, max(len(self._ids) - self._size, 0))):
+            del self._ids[event_id]
 
 
 def _decoded(batch: Sequence[BatchDelivery]) -> tuple[dict[int, Event], dict[int, str]]:
@@ -100,20 +173,33 @@ def _audience(event: Event) -> str:
     return OPERATOR if isinstance(event, EndpointChanged) else event.requestor
 
 
-def _messages(event: Event) -> tuple[Message, Message]:
-    """The event for the operators' stream, and for subscribers by type and requestor."""
-    body = dump_event(event)
+def _ours(event: Event, body: bytes, urls: EventUrls) -> list[Message]:
+    """The event for the operators' stream, and for the requestor's own URL."""
     log = Message(
         id=f"{event.id}:log",
         routing_key=Queues.LOG,
         body=body,
         content_type=CLOUDEVENTS_JSON,
     )
-    told = Message(
+    return [log, *_posted(event, body, urls)]
+
+
+def _told(event: Event, body: bytes) -> Message:
+    """The event for subscribers, by type and requestor."""
+    return Message(
         id=event.id,
         exchange=EVENTS_EXCHANGE,
         routing_key=f"{event.type}.{_audience(event)}",
         body=body,
         content_type=CLOUDEVENTS_JSON,
     )
-    return log, told
+
+
+def _posted(event: Event, body: bytes, urls: EventUrls) -> list[Message]:
+    """Nothing of endpoints is POSTed, so nothing of how events are told is told."""
+    if isinstance(event, EndpointChanged):
+        return []
+    asked = urls.get(event.requestor)
+    if asked is None or not asked.wanted.takes(event.type):
+        return []
+    return [work_message(event_work(event, body, asked.url))]

@@ -27,7 +27,7 @@ from orchestrator.domain.errors import Unavailable
 from orchestrator.isolating import EndpointRule, Switchboard, news_of
 from orchestrator.ports import Clock
 from schemas.endpoints import EndpointNews
-from schemas.messages import CallbackWork
+from schemas.messages import TriedWork
 from workers.places import Places
 
 _log = structlog.get_logger(__name__)
@@ -53,7 +53,7 @@ class Gate:
         self._tallies: dict[str, Tally] = {}
         self._opening: set[str] = set()
 
-    async def enter(self, work: CallbackWork) -> Place | Kept:
+    async def enter(self, work: TriedWork) -> Place | Kept:
         """A place for one attempt, or why it is kept back."""
         if kept := self._kept(work.endpoint):
             if work.parked_at is None or not await self._may_probe(work):
@@ -89,7 +89,7 @@ class Gate:
         """An attempt is over."""
         self._places.leave(origin)
 
-    async def count(self, work: CallbackWork, reply: Reply, version: int) -> None:
+    async def count(self, work: TriedWork, reply: Reply, version: int) -> None:
         """Count an attempt; those from before a change say nothing of how it is now."""
         origin, health, now = work.endpoint, breaker.health_of(reply), self._clock()
         if health is Health.UNKNOWN or version != self._version(origin):
@@ -107,7 +107,7 @@ class Gate:
             finally:
                 self._opening.discard(origin)
 
-    async def end_probe(self, work: CallbackWork, reply: Reply) -> None:
+    async def end_probe(self, work: TriedWork, reply: Reply) -> None:
         """The probe decides."""
         rule = partial(
             breaker.probed,
@@ -118,7 +118,7 @@ class Gate:
         )
         await self._change(work.endpoint, rule)
 
-    async def _may_probe(self, work: CallbackWork) -> bool:
+    async def _may_probe(self, work: TriedWork) -> bool:
         """Only the store knows of the probe; what was just released may be it."""
         rule = partial(
             breaker.probing,
@@ -157,7 +157,7 @@ class Place:
     """A place for one attempt; without a version it is the probe's."""
 
     gate: Gate
-    work: CallbackWork
+    work: TriedWork
     version: int | None
 
     async def while_asking(self, attempt: Awaitable[Reply]) -> Reply:

@@ -16,6 +16,7 @@ import structlog
 from orchestrator.domain import claiming, handover
 from orchestrator.domain.chain import Ending, Slot, Step, View, timeout_of
 from orchestrator.domain.claiming import Budget, Claim, NextSession, Proved
+from orchestrator.domain.endpoint import origin_of
 from orchestrator.domain.errors import UnknownChain, Unroutable
 from orchestrator.domain.handover import Detach
 from orchestrator.domain.requestors import Requestors
@@ -125,7 +126,9 @@ class SessionWorker:
         proved = self.rows.proved(slot, session_result_from(secrets.result))
         answer = self.rows.answer_hash(secrets.request)
         if (reason := self._refusal(work.requestor, request)) is not None:
-            ending = Ending(end=End.FAILED, cause=work.cause, reason=reason)
+            ending = Ending(
+                end=End.FAILED, cause=work.cause, reason=reason, endpoint=work.endpoint
+            )
             await self._claim_end(slot, work, ending, proved, answer)
             return
         following = self._following(slot.following, work.requestor, request)
@@ -140,6 +143,7 @@ class SessionWorker:
                 cause=work.cause,
                 deadline=work.reply.deadline if work.reply else None,
                 budget=self.budget,
+                endpoint=work.endpoint,
             )
             return telling_overtaken(view, ruling)
 
@@ -166,7 +170,12 @@ class SessionWorker:
         """The endpoint's answer ends the chain, or the callback failed for good."""
         secrets = self.sealer.open_model(CallbackSecrets, work.sealed, bound_to=work.id)
         proved = self.rows.proved(slot, session_result_from(secrets.result))
-        ending = Ending(end=work.end, cause=work.cause, reason=work.reason)
+        ending = Ending(
+            end=work.end,
+            cause=work.cause,
+            reason=work.reason,
+            endpoint=origin_of(secrets.url),
+        )
         answer = self.rows.answer_hash({"end": work.end})
         await self._claim_end(slot, work, ending, proved, answer)
 

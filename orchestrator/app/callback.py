@@ -9,7 +9,7 @@ from yarl import URL
 from orchestrator.app.consuming import consume
 from orchestrator.app.isolation import open_gate
 from orchestrator.app.signing import signing
-from orchestrator.app.tools import open_tools
+from orchestrator.app.tools import make_event_urls, open_tools
 from orchestrator.callbacks import HttpCaller
 from orchestrator.callbacks.egress import ClientCertificate, Egress, Route
 from orchestrator.domain.delivery import RetryPolicies, RetryPolicy
@@ -20,6 +20,7 @@ from orchestrator.settings.sections import Allowed, RequestorEgress
 from schemas.messages import Lane
 from workers.callback import CallbackWorker
 from workers.parking import Parking
+from workers.telling import EventTeller
 
 
 async def run_callback_worker(settings: Settings, lane: Lane = Lane.LIVE) -> None:
@@ -51,7 +52,26 @@ async def run_callback_worker(settings: Settings, lane: Lane = Lane.LIVE) -> Non
             clock=utc_now,
             random=random.random,
         )
-        await consume(tools, LANES[lane], worker, limits.concurrency)
+        handler = _teller(worker, settings) if lane is Lane.EVENTS else worker
+        await consume(tools, LANES[lane], handler, limits.concurrency)
+
+
+def _teller(callbacks: CallbackWorker, settings: Settings) -> EventTeller:
+    """What handles the lane of events, with all that callbacks are handled with."""
+    return EventTeller(
+        callbacks=callbacks,
+        urls=make_event_urls(settings),
+        store=callbacks.store,
+        make=callbacks.make,
+        gate=callbacks.gate,
+        parking=callbacks.parking,
+        caller=callbacks.caller,
+        signer=callbacks.signer,
+        policies=callbacks.policies,
+        timeout_s=callbacks.timeout_s,
+        clock=callbacks.clock,
+        random=callbacks.random,
+    )
 
 
 def make_policies(settings: Settings) -> RetryPolicies:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 
+from orchestrator.app.health import worker_health
 from orchestrator.app.isolation import breaker_policy
 from orchestrator.app.notifying import make_notifier
 from orchestrator.app.tools import (
+    make_retention,
     open_backend,
     open_tools,
     session_lifetime,
@@ -24,6 +25,7 @@ async def run_clock_worker(settings: Settings) -> None:
     async with (
         open_tools(settings, "clock") as tools,
         open_backend(settings) as backend,
+        worker_health(tools) as health,
     ):
         worker = ClockWorker(
             store=tools.store,
@@ -41,8 +43,10 @@ async def run_clock_worker(settings: Settings) -> None:
             ),
             clock=utc_now,
             owner=tools.owner,
-            results_kept=timedelta(seconds=settings.results_kept_s),
+            results_kept=make_retention(settings),
+            key_id=tools.sealer.key_id,
             breaker=breaker_policy(settings),
+            told=health.told,
         )
         stop = asyncio.Event()
         with on_signals(stop.set):

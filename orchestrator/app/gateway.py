@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from socket import socket
 from typing import Final
 
@@ -12,12 +11,14 @@ import structlog
 import uvicorn
 
 from orchestrator.app.authenticating import make_authenticator
+from orchestrator.app.health import make_readiness
 from orchestrator.app.signing import jwt_key, signing
 from orchestrator.app.tools import (
     Tools,
     default_host,
     make_preparer,
     make_requestors,
+    make_retention,
     open_backend,
     open_tools,
 )
@@ -30,6 +31,7 @@ from orchestrator.gateway.intake import ResultIntake
 from orchestrator.gateway.statics import static_sessions
 from orchestrator.lifecycle import notify_ready, on_signals
 from orchestrator.ports import Backend, Signer, utc_now
+from orchestrator.readiness import BROKER, STORE
 from orchestrator.settings import Settings
 from orchestrator.telemetry import bind_chain
 from orchestrator.work import slot_of
@@ -150,6 +152,7 @@ def _desk(tools: Tools, replies: ReplyQueue, backend: Backend, signer: Signer) -
         rulings=tools.rulings,
         intake=intake,
         background=tools.background,
+        readiness=make_readiness(tools, bearable={BROKER, STORE}),
         requestors=make_requestors(settings),
         authenticator=make_authenticator(settings),
         clock=utc_now,
@@ -183,7 +186,7 @@ def make_options(settings: Settings) -> Options:
         unsigned_allowed=settings.allow_unsigned_callbacks,
         answer_bytes_max=settings.callbacks.answer_bytes_max,
         bridge_budget_s=settings.bridge_budget_s,
-        results_kept=timedelta(seconds=settings.results_kept_s),
+        results_kept=make_retention(settings),
         sse=settings.sse,
         augment_client_return_url=settings.augment_client_return_url,
         augment_chain_page=settings.augment_chain_page,

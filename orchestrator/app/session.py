@@ -80,4 +80,6 @@ async def run_session_worker(settings: Settings) -> None:
             clock=utc_now,
             augment_client_return_url=settings.augment_client_return_url,
         )
-        await consume(tools, Queues.SESSIONS, worker, SESSION_CONCURRENCY)
+        await consume(
+            tools, Queues.SESSIONS, worker, SESSION_CONCURRENCY, needs_store=True
+        )

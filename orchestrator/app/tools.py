@@ -17,6 +17,7 @@ from orchestrator.app.credentials import (
     hmac_secret,
     required_key,
 )
+from orchestrator.app.key_use import noting_keys
 from orchestrator.backends.irma import IrmaBackend, RequestKey
 from orchestrator.background import Background
 from orchestrator.broker import topology
@@ -26,7 +27,9 @@ from orchestrator.callbacks import private_key
 from orchestrator.domain.errors import NotConfigured
 from orchestrator.domain.permissions import ANONYMOUS, Permissions, Requestor
 from orchestrator.domain.requestors import Requestors
-from orchestrator.ports import Backend, Publisher, Store
+from orchestrator.domain.retention import Retention
+from orchestrator.domain.telling import EventUrl, EventUrls, Wanted
+from orchestrator.ports import Backend, Store
 from orchestrator.preparing import Preparer
 from orchestrator.rows import RowSecrets
 from orchestrator.rulings import Rulings
@@ -40,6 +43,9 @@ from orchestrator.work import WorkMaker
 DRAIN_S: Final = 20.0
 BACKGROUND_DRAIN_S: Final = 5.0
 
+#: Rows that were relayed are deleted this much later, those of the meantime together.
+DROP_PAUSE_S: Final = 0.2
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tools:
@@ -47,7 +53,7 @@ class Tools:
 
     settings: Settings
     store: Store
-    publisher: Publisher
+    publisher: BrokerPublisher
     background: Background
     sealer: Sealer
     rows: RowSecrets
@@ -67,6 +73,7 @@ async def open_tools(settings: Settings, process: str) -> AsyncIterator[Tools]:
     background = Background()
     async with (
         open_store(database_url) as store,
+        noting_keys(store, settings.sealing),
         BrokerPublisher.open(url, process) as publisher,
     ):
         async with await connect(url, f"{process} topology") as connection:
@@ -80,7 +87,12 @@ async def open_tools(settings: Settings, process: str) -> AsyncIterator[Tools]:
                 sealer=sealer,
                 rows=RowSecrets(sealer=sealer),
                 make=WorkMaker(sealer=sealer),
-                rulings=Rulings(store=store, publisher=publisher, background=background),
+                rulings=Rulings(
+                    store=store,
+                    publisher=publisher,
+                    background=background,
+                    drop_pause_s=DROP_PAUSE_S,
+                ),
                 owner=owner,
             )
         finally:
@@ -94,6 +106,7 @@ def make_sealer(settings: Settings) -> Sealer:
         read_key(keys.key.get_secret_value()),
         keys.key_id,
         read_key(keys.hash_key.get_secret_value()),
+        keys.older(),
     )
 
 
@@ -179,6 +192,30 @@ def make_requestors(settings: Settings) -> Requestors:
         ),
         default_host=default_host(settings),
     )
+
+
+def make_retention(settings: Settings) -> Retention:
+    """For how long results are kept, by the requestors' keys."""
+    keys = settings.requestor_keys()
+    own = {
+        keys[name]: timedelta(seconds=requestor.results_kept_s)
+        for name, requestor in settings.requestors.items()
+        if requestor.results_kept_s is not None
+    }
+    return Retention(common=timedelta(seconds=settings.results_kept_s), own=own)
+
+
+def make_event_urls(settings: Settings) -> EventUrls:
+    """Where requestors want their events POSTed, and which, by their keys."""
+    keys = settings.requestor_keys()
+    return {
+        keys[name]: EventUrl(
+            url=requestor.events_url.get_secret_value(),
+            wanted=Wanted(requestor.events_types),
+        )
+        for name, requestor in settings.requestors.items()
+        if requestor.events_url is not None
+    }
 
 
 def default_host(settings: Settings) -> str:

@@ -20,7 +20,14 @@ from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelInvalidStateError
 
 from orchestrator.broker.connection import connect
-from orchestrator.broker.holding import Faults, HandedBack, Holder, Random
+from orchestrator.broker.holding import (
+    Faults,
+    HandedBack,
+    Holder,
+    Random,
+    ToldFaults,
+    untold,
+)
 from orchestrator.broker.settling import STOP_SIGNALS, ack, bury, delivery_of, reject
 from orchestrator.broker.topology import require
 from orchestrator.domain.errors import Refused
@@ -52,7 +59,7 @@ class BatchLimits:
     deferred messages stay away while nothing new arrives.
     """
 
-    size: int = 200
+    size: int = 500
     linger_s: float = 0.02
     defer_s: float = 0.1
 
@@ -97,6 +104,7 @@ class BatchWorker:
         limits: BatchLimits = BatchLimits(),
         drain_timeout_s: float = 25.0,
         on_ready: Callable[[], Awaitable[None]] = _nothing,
+        on_faults: ToldFaults = untold,
         random: Random = randomness.random,
         clock: Clock = utc_now,
     ) -> None:
@@ -110,6 +118,7 @@ class BatchWorker:
             limits: the size of a batch and the waits.
             drain_timeout_s: how long the batch in hand may take after SIGTERM.
             on_ready: called when messages are taken.
+            on_faults: told what holds the batch in hand, whenever that changes.
             random: uniform in [0, 1), for the pauses of held batches.
             clock: the time.
         """
@@ -122,7 +131,7 @@ class BatchWorker:
         self._on_ready = on_ready
         self._clock = clock
         self._stopping = asyncio.Event()
-        self._faults = Faults(queue)
+        self._faults = Faults(queue, on_faults)
         self._holder = Holder(faults=self._faults, stopping=self._stopping, random=random)
         self._arrived: deque[AbstractIncomingMessage] = deque()
         self._deferred: list[_InHand] = []

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import Final
 
+import structlog
 from aio_pika import RobustConnection
 from aio_pika.exceptions import (
     CONNECTION_EXCEPTIONS,
@@ -16,6 +17,8 @@ from aio_pika.exceptions import (
 from yarl import URL
 
 from orchestrator.domain.errors import BrokerUnavailable, NotConfigured
+
+_log = structlog.get_logger(__name__)
 
 #: Whoever hears nothing for about two of these gives the connection up for dead.
 HEARTBEAT_S: Final = 10
@@ -70,7 +73,7 @@ async def connect(
     attempt = 0
     while True:
         try:
-            return await _attempt(target)
+            return _telling(await _attempt(target), name)
         except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
             _refuse_misconfigured(error, target)
         delay_s = _START_DELAYS_S[min(attempt, len(_START_DELAYS_S) - 1)]
@@ -90,6 +93,21 @@ async def _attempt(target: URL) -> RobustConnection:
         unless_connected.push_async_callback(connection.close)
         await connection.connect(timeout=ATTEMPT_S)
         unless_connected.pop_all()
+    return connection
+
+
+def _telling(connection: RobustConnection, name: str) -> RobustConnection:
+    """Have it logged when the connection is lost and when it is back."""
+
+    def lost(_: object, error: object) -> None:
+        if connection.transport is not None:  # gone already when we close it ourselves
+            _log.warning("broker.lost", connection=name, error=type(error).__name__)
+
+    def back(_: object) -> None:
+        _log.info("broker.back", connection=name)
+
+    connection.close_callbacks.add(lost)
+    connection.reconnect_callbacks.add(back)
     return connection
 
 

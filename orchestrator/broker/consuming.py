@@ -15,13 +15,22 @@ from typing import cast
 
 import aiormq
 import structlog
+from aio_pika import IncomingMessage, RobustQueue
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from faststream import AckPolicy, FastStream
 from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 
 from orchestrator.broker.connection import RECONNECT_S, broker_url, connect
-from orchestrator.broker.holding import Faults, HandedBack, Holder, Random
+from orchestrator.broker.holding import (
+    Faults,
+    HandedBack,
+    Holder,
+    Random,
+    ToldFaults,
+    untold,
+)
+from orchestrator.broker.pausing import Away, Pause, never
 from orchestrator.broker.settling import (
     STOP_SIGNALS,
     ack,
@@ -38,6 +47,10 @@ _log = structlog.get_logger(__name__)
 
 #: How long a consumer may take to be cancelled; the broker answers at once or not at all.
 _CANCEL_S = 2.0
+
+
+#: What FastStream gives to aio-pika, which calls for it by another of its names.
+_Consume = Callable[[AbstractIncomingMessage], Awaitable[object]]
 
 
 async def _nothing() -> None:
@@ -60,6 +73,8 @@ class QueueWorker:
         publisher: Publisher,
         drain_timeout_s: float = 25.0,
         on_ready: Callable[[], Awaitable[None]] = _nothing,
+        on_faults: ToldFaults = untold,
+        away: Away = never,
         random: Random = randomness.random,
         clock: Clock = utc_now,
     ) -> None:
@@ -73,6 +88,9 @@ class QueueWorker:
             publisher: for refused messages on their way to `dead`.
             drain_timeout_s: how long messages in hand may take after SIGTERM.
             on_ready: called when messages are taken.
+            on_faults: told what holds messages, whenever that changes.
+            away: whether nothing can be handled; asked while messages are held, and
+                while it is so no more are taken.
             random: uniform in [0, 1), for the pauses of held messages.
             clock: the time.
         """
@@ -84,7 +102,9 @@ class QueueWorker:
         self._clock = clock
         self._stopping = asyncio.Event()
         self._in_hand = 0
-        self._faults = Faults(queue)
+        self._on_faults = on_faults
+        self._pause = Pause(queue, self, away)
+        self._faults = Faults(queue, self._changed_faults)
         self._holder = Holder(faults=self._faults, stopping=self._stopping, random=random)
         self._broker = self._make_broker(concurrency, drain_timeout_s)
         # `_stop_taking` goes first: FastStream itself stops listening before it cancels
@@ -120,6 +140,18 @@ class QueueWorker:
         """End `run`, as SIGTERM does."""
         self.app.exit()
 
+    async def stop_consuming(self) -> None:
+        """Take no more messages; see `Pause`."""
+        queue = await self._broker.declare_queue(self._queue)
+        for tag in await _consumers(queue):
+            await queue.cancel(tag)
+
+    async def consume_again(self) -> None:
+        """Take messages as before."""
+        queue = await self._broker.declare_queue(self._queue)
+        if not await _consumers(queue):
+            await queue.consume(self._consume)
+
     def _make_broker(self, concurrency: int, drain_timeout_s: float) -> RabbitBroker:
         """A broker that decodes, logs, answers and settles nothing by itself."""
         broker = RabbitBroker(
@@ -134,15 +166,21 @@ class QueueWorker:
             # A channel of its own: a fault on any other would take its consumer along.
             channel=Channel(prefetch_count=concurrency),
             ack_policy=AckPolicy.MANUAL,
+            parser=_unparsed,
             decoder=_undecoded,
             no_reply=True,
         )
         subscribe(self._take)
+        self._consume = cast("_Consume", subscribe.consume)
         return broker
 
     async def _await_queue(self) -> None:
         async with await connect(self._url, f"worker {self._queue.name} start") as first:
             await require(await first.channel(), self._queue.name)
+
+    def _changed_faults(self, now: frozenset[str]) -> None:
+        self._on_faults(now)
+        self._pause.told(now)
 
     async def _ready(self) -> None:
         _log.info("worker.ready", queue=self._queue.name)
@@ -152,12 +190,10 @@ class QueueWorker:
         """Cancel the consumer; what is in hand goes on, what is held is handed back."""
         _log.info("worker.draining", queue=self._queue.name, in_hand=self._in_hand)
         self._stopping.set()
+        await self._pause.close()
         try:
             async with asyncio.timeout(_CANCEL_S):
-                queue = await self._broker.declare_queue(self._queue)
-                underlay = await queue.channel.get_underlay_channel()
-                for tag in list(cast("aiormq.Channel", underlay).consumers):
-                    await queue.cancel(tag)
+                await self.stop_consuming()
         except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
             # The connection is down: the broker has taken everything back already.
             _log.warning("worker.cancel_failed", error=type(error).__name__)
@@ -197,6 +233,19 @@ class QueueWorker:
                 reason=str(error),
                 now=self._clock(),
             )
+
+
+async def _consumers(queue: RobustQueue) -> list[str]:
+    """The tags of those that take messages on the queue's channel."""
+    underlay = await queue.channel.get_underlay_channel()
+    return list(cast("aiormq.Channel", underlay).consumers)
+
+
+async def _unparsed(message: IncomingMessage) -> RabbitMessage:
+    """No more than FastStream must have; it would make up ids, which take their time."""
+    return RabbitMessage(
+        raw_message=message, body=message.body, correlation_id=message.message_id or "-"
+    )
 
 
 async def _undecoded(message: RabbitMessage) -> RabbitMessage:

@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 Random = Callable[[], float]
 
+#: Is told which kinds of fault hold messages, whenever that has changed.
+ToldFaults = Callable[[frozenset[str]], None]
+
 #: First and longest pause before a held message is tried again. Many are held at once,
 #: so the longest pause is also what a database that comes back has to bear.
 PAUSE_MIN_S: Final = 0.1
@@ -37,12 +40,17 @@ def pause_s(failures: int, random: Random) -> float:
     return float(min(PAUSE_MIN_S * 2**doublings, PAUSE_MAX_S)) * (0.5 + random() / 2)
 
 
+def untold(_: frozenset[str]) -> None:
+    """Nobody wants to know what holds messages."""
+
+
 class Faults:
     """Which faults hold messages right now; logs when one begins and when it is over."""
 
-    def __init__(self, queue: str) -> None:
-        """Count for one worker's queue."""
+    def __init__(self, queue: str, told: ToldFaults = untold) -> None:
+        """Count for one worker's queue, and tell of each change."""
         self._queue = queue
+        self._told = told
         self._holding: Counter[str] = Counter()
 
     @property
@@ -55,10 +63,11 @@ class Faults:
         kind = type(error).__name__
         if kind == before:
             return kind
-        self.released(before)
         self._holding[kind] += 1
         if self._holding[kind] == 1:
             _log.warning("worker.held", queue=self._queue, fault=kind, why=str(error))
+            self._told(self.now)
+        self.released(before)
         return kind
 
     def released(self, kind: str | None) -> None:
@@ -69,6 +78,7 @@ class Faults:
         if not self._holding[kind]:
             del self._holding[kind]
             _log.info("worker.no_longer_held", queue=self._queue, fault=kind)
+            self._told(self.now)
 
 
 class Holder:

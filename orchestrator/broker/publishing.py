@@ -1,8 +1,7 @@
 """The one way out to the broker: confirmed, or an error; never a hang.
 
 Messages of one call leave in the order of the arguments and their confirms are awaited
-together. aiormq takes a channel's lock first come, first served and writes whole messages
-under it, so the order in which publishes are started is the order of their frames.
+together (`sending`).
 """
 
 from __future__ import annotations
@@ -12,28 +11,39 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from aio_pika import DeliveryMode, RobustConnection
-from aio_pika import Message as AmqpMessage
+import structlog
+from aio_pika import RobustConnection
 from aio_pika.abc import AbstractRobustChannel
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishError
 
 from orchestrator.broker.connection import PATIENCE_S, connect
+from orchestrator.broker.sending import send
 from orchestrator.broker.topology import QUEUE_NAMES
 from orchestrator.domain.errors import BrokerUnavailable, Refused, Unroutable
 from orchestrator.ports import Message
+
+_log = structlog.get_logger(__name__)
+
+#: How long subscribers' queues may take to confirm before nobody waits for them.
+SUBSCRIBERS_S: Final = 2.0
 
 #: No message is longer than this (DESIGN §5).
 BODY_BYTES_MAX: Final = 8 * 1024 * 1024
 
 
+class _Late(BrokerUnavailable):
+    """Sent, and not confirmed in time."""
+
+
 class BrokerPublisher:
-    """`ports.Publisher` on a connection and a channel of its own.
+    """`ports.Publisher` and `ports.Subscribers` on a connection and a channel of its own.
 
     Messages for a queue are mandatory. Those for an exchange are not: it is no fault when
     nobody has subscribed, and a subscriber's full queue, which nacks, is only counted.
 
     Attributes:
         refused_by_subscribers: how many such nacks there were.
+        late_for_subscribers: how many messages `tell` has not waited for.
     """
 
     def __init__(
@@ -44,6 +54,7 @@ class BrokerPublisher:
         self._channel = channel
         self._in_flight: dict[str, asyncio.Future[None]] = {}
         self.refused_by_subscribers = 0
+        self.late_for_subscribers = 0
 
     @classmethod
     @asynccontextmanager
@@ -82,23 +93,35 @@ class BrokerPublisher:
                 async with self._alone_with(ids):
                     results = await self._send_all(messages)
         except TimeoutError:
-            raise BrokerUnavailable(f"no confirm within {timeout_s:g} s") from None
+            raise _Late(f"no confirm within {timeout_s:g} s") from None
         self._judge(messages, results)
 
-    async def _send_all(self, messages: Sequence[Message]) -> list[BaseException | None]:
+    async def tell(self, *messages: Message) -> None:
+        """Publish to subscribers, and wait for what they own only for a while.
+
+        A queue without its leader or a costly binding of theirs confirms late; that is
+        counted, as a nack is, and nothing of ours is held by it.
+
+        Raises:
+            BrokerUnavailable: the connection is down or was lost meanwhile.
+            Refused: a message is too long; none was sent.
+        """
+        try:
+            await self.publish(*messages, timeout_s=SUBSCRIBERS_S)
+        except _Late:
+            if not self.connected:
+                raise
+            self.late_for_subscribers += len(messages)
+            _log.warning("subscribers.late", count=len(messages))
+
+    async def _send_all(self, messages: Sequence[Message]) -> list[object]:
         if not self.connected:
             raise BrokerUnavailable("the connection to the broker is down")
-        return await asyncio.gather(
-            *(self._send(message) for message in messages), return_exceptions=True
-        )
-
-    async def _send(self, message: Message) -> None:
-        exchange = self._channel.default_exchange
-        if message.exchange:
-            exchange = await self._channel.get_exchange(message.exchange, ensure=False)
-        await exchange.publish(
-            to_amqp(message), message.routing_key, mandatory=not message.exchange
-        )
+        try:
+            confirms = await send(self._channel, messages)
+        except CONNECTION_EXCEPTIONS as error:
+            raise _lost(error) from None
+        return await asyncio.gather(*confirms, return_exceptions=True)
 
     @asynccontextmanager
     async def _alone_with(self, ids: set[str]) -> AsyncIterator[None]:
@@ -114,9 +137,7 @@ class BrokerPublisher:
                 del self._in_flight[id_]
             done.set_result(None)
 
-    def _judge(
-        self, messages: Sequence[Message], results: Sequence[BaseException | None]
-    ) -> None:
+    def _judge(self, messages: Sequence[Message], results: Sequence[object]) -> None:
         """Raise the worst that happened: a defect, else no confirm, else a return."""
         faults = [
             fault
@@ -126,9 +147,7 @@ class BrokerPublisher:
         if faults:
             raise min(faults, key=_gravity)
 
-    def _fault(
-        self, message: Message, result: BaseException | None
-    ) -> BaseException | None:
+    def _fault(self, message: Message, result: object) -> BaseException | None:
         if isinstance(result, PublishError):
             return Unroutable(f"nothing takes messages for {_public_name(message)}")
         if isinstance(result, DeliveryError):
@@ -136,22 +155,9 @@ class BrokerPublisher:
                 self.refused_by_subscribers += 1
                 return None
             return BrokerUnavailable(f"refused: a message for {_public_name(message)}")
-        if _is_lost(result):
-            how = type(result).__name__
-            return BrokerUnavailable(f"the channel was lost before the confirm ({how})")
-        return result
-
-
-def to_amqp(message: Message) -> AmqpMessage:
-    """The message as it goes over the wire, always persistent."""
-    return AmqpMessage(
-        message.body,
-        message_id=message.id,
-        content_type=message.content_type,
-        correlation_id=message.correlation_id,
-        headers=dict(message.headers),
-        delivery_mode=DeliveryMode.PERSISTENT,
-    )
+        if not isinstance(result, BaseException):
+            return None
+        return _lost(result) if _is_lost(result) else result
 
 
 def _refuse_too_long(messages: Sequence[Message]) -> None:
@@ -177,7 +183,12 @@ def _public_name(message: Message) -> str:
     return f"queue '{message.routing_key}'" if known else "a queue that is gone"
 
 
-def _is_lost(result: BaseException | None) -> bool:
+def _lost(error: BaseException) -> BrokerUnavailable:
+    how = type(error).__name__
+    return BrokerUnavailable(f"the channel was lost before the confirm ({how})")
+
+
+def _is_lost(result: BaseException) -> bool:
     """Whether the channel or connection went away under a publish.
 
     A closing aiormq rejects its futures with whatever closed it, be it a cancellation or

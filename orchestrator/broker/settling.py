@@ -8,13 +8,21 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
+from orchestrator.domain.dead import (
+    DELIVERIES,
+    DIED_AT,
+    FIRST_DIED_AT,
+    QUEUE,
+    REASON,
+    told_time,
+)
 from orchestrator.ports import Delivery, Message, Publisher, Queues
 
 _log = structlog.get_logger(__name__)
@@ -73,7 +81,7 @@ def dead_message(
     message: AbstractIncomingMessage, *, queue: str, reason: str, now: datetime
 ) -> Message:
     """The message for `dead`: same body and id, told why, from where and when it died."""
-    died_at = now.astimezone(UTC).isoformat(timespec="milliseconds")
+    died_at = told_time(now)
     kept = own_headers(message.headers)
     return Message(
         id=message.message_id or "",
@@ -82,13 +90,20 @@ def dead_message(
         content_type=message.content_type or "application/octet-stream",
         correlation_id=message.correlation_id,
         headers={
-            "first-died-at": died_at,
+            FIRST_DIED_AT: died_at,
             **kept,
-            "reason": reason[:REASON_CHARS_MAX],
-            "queue": queue,
-            "died-at": died_at,
+            REASON: reason[:REASON_CHARS_MAX],
+            QUEUE: queue,
+            DIED_AT: died_at,
+            DELIVERIES: _deliveries(message.headers),
         },
     )
+
+
+def _deliveries(headers: Mapping[str, object]) -> int:
+    """How often it was delivered, this time included; the broker counts the others."""
+    before = headers.get("x-delivery-count")
+    return before + 1 if isinstance(before, int) else 1
 
 
 def own_headers(headers: Mapping[str, object]) -> dict[str, str | int]:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Final
 from uuid import uuid4
 
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
 from orchestrator.broker.settling import ack
-from orchestrator.ports import EVENTS_EXCHANGE
+from orchestrator.broker.topology import require
+from orchestrator.ports import EVENTS_EXCHANGE, Queues
 
 #: Events in hand of a reader that is slower than the chains.
 PREFETCH: Final = 100
+
+#: Where a reader of a stream begins, and where a message stands in it.
+_OFFSET: Final = "x-stream-offset"
 
 #: Older events are dropped for a reader that has fallen behind this far: a tail is for
 #: looking, `chain.log` has everything.
@@ -53,6 +58,43 @@ async def subscribe(
         yield _bodies(arrived)
     finally:
         await channel.close()
+
+
+@asynccontextmanager
+async def subscribe_log(
+    connection: AbstractConnection, since: datetime
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """All events that `chain.log` has from about this time on, and those that follow.
+
+    It may begin earlier, as a stream is read by whole chunks.
+
+    Raises:
+        NotConfigured: there is no such stream.
+    """
+    arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+    channel = await connection.channel()
+    await channel.set_qos(prefetch_count=PREFETCH)
+    await require(channel, Queues.LOG)
+    queue = await channel.declare_queue(Queues.LOG, passive=True)
+    await queue.consume(arrived.put, arguments={_OFFSET: since})
+    try:
+        yield _once(arrived)
+    finally:
+        await channel.close()
+
+
+async def _once(
+    arrived: asyncio.Queue[AbstractIncomingMessage],
+) -> AsyncIterator[bytes]:
+    """After a reconnection the broker begins again where it was told to at first."""
+    last = -1
+    while True:
+        message = await arrived.get()
+        await ack(message)
+        offset = message.headers.get(_OFFSET)
+        if isinstance(offset, int) and offset > last:
+            last = offset
+            yield message.body
 
 
 async def _bodies(

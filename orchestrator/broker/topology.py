@@ -96,17 +96,27 @@ def dead_queue(name: str) -> Queue:
     )
 
 
-def stream(name: str) -> Queue:
+def stream(
+    name: str, *, age_max: str = LOG_AGE_MAX, bytes_max: int = LOG_BYTES_MAX
+) -> Queue:
     """An append-only log that many can read from any point."""
     return Queue(
         name=name,
         arguments={
             "x-queue-type": "stream",
-            "x-max-age": LOG_AGE_MAX,
-            "x-max-length-bytes": LOG_BYTES_MAX,
-            "x-stream-max-segment-size-bytes": LOG_SEGMENT_BYTES,
+            "x-max-age": age_max,
+            "x-max-length-bytes": bytes_max,
+            "x-stream-max-segment-size-bytes": min(LOG_SEGMENT_BYTES, bytes_max // 10),
         },
     )
+
+
+def own_log(key: str, *, age_max_s: float, bytes_max: int) -> Topology:
+    """A requestor's own log: all its events, and nobody else's."""
+    log = stream(f"{key}.log", age_max=f"{age_max_s:.0f}s", bytes_max=bytes_max)
+    # A type has one dot: `session.completed.acme`.
+    binding = Binding(queue=log.name, exchange=EVENTS_EXCHANGE, routing_key=f"*.*.{key}")
+    return Topology(queues=(log,), bindings=(binding,))
 
 
 TOPOLOGY: Final = Topology(

@@ -66,7 +66,9 @@ def location_origin(location: str | None, base: URL) -> str | None:
 
 def retry_after_s(text: str | None, now: datetime) -> float | None:
     """The pause that `Retry-After` asks for; garbage is ignored (RFC 9110 §10.2.3)."""
-    text = (text or "").strip()
+    if text is None:
+        return None
+    text = text.strip()
     if _SECONDS.fullmatch(text):
         return float(text)
     try:

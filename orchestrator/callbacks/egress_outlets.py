@@ -25,6 +25,7 @@ from orchestrator.callbacks.egress import (
     guarded_socket,
     tls_context,
 )
+from orchestrator.callbacks.egress_names import SystemResolver
 from orchestrator.domain.egress import NOT_THROUGH_PROXY, Allowance, Forbidden, read_host
 from orchestrator.domain.egress_ranges import Address
 
@@ -34,6 +35,9 @@ KEEPALIVE_S: Final = 4.0
 
 #: Until a name is looked up again, the addresses count that were found and checked.
 LOOKUP_KEPT_S: Final = 10
+
+#: How much of the time to connect a name's look-up may take.
+LOOKUP_SHARE: Final = 0.8
 
 #: What an IRMA server sends (reference irma.md §7.2); aiohttp would add more.
 _IRMA_HEADERS: Final = {"User-Agent": "irmago", "Accept-Encoding": "gzip"}
@@ -133,13 +137,14 @@ class Outlets:
         limits: Limits,
         resolver: AbstractResolver | None = None,
     ) -> AsyncIterator[Outlets]:
-        """Outlets whose connections are closed with the context.
+        """Outlets whose connections, and resolver, are closed with the context.
 
         Raises:
             NotConfigured: a certificate or key cannot be used.
         """
-        inner = resolver or aiohttp.ThreadedResolver()
+        inner = resolver or SystemResolver(LOOKUP_SHARE * limits.connect_timeout_s)
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(inner.close)
             outlets = {
                 route: await _open(stack, route, egress, limits, inner)
                 for route in dict.fromkeys((egress.common, *egress.routes.values()))

@@ -36,9 +36,7 @@ _NO_WEBHOOKS: Final[Mapping[str, Sequence[WebhookSecret]]] = MappingProxyType({}
 
 
 class _Claims(Protocol):
-    def __call__(
-        self, result: SessionResult, *, issuer: str, validity_s: int, now: int
-    ) -> JsonObject:
+    def __call__(self, *, issuer: str, validity_s: int, now: int) -> JsonObject:
         """What a JWT says of a result."""
 
 
@@ -108,16 +106,16 @@ class ThreadedSigner:
         return self._public_keys
 
     async def sign(
-        self, result: SessionResult, *, validity_s: int, now: datetime
+        self, result: JsonObject, *, validity_s: int, now: datetime
     ) -> str | None:
         """The result JWT; with an RSA key its header is the IRMA server's."""
-        return await self._signed(result_claims, result, validity_s, now)
+        return await self._signed(partial(result_claims, result), validity_s, now)
 
     async def sign_legacy(
         self, result: SessionResult, *, validity_s: int, now: datetime
     ) -> str | None:
         """The JWT of `/getproof`, with the same header."""
-        return await self._signed(legacy_claims, result, validity_s, now)
+        return await self._signed(partial(legacy_claims, result), validity_s, now)
 
     async def sign_webhook(
         self, requestor: str, webhook_id: str, body: bytes, *, now: datetime
@@ -134,13 +132,12 @@ class ThreadedSigner:
         return await self._in_thread(sign)
 
     async def _signed(
-        self, claims_of: _Claims, result: SessionResult, validity_s: int, now: datetime
+        self, claims_of: _Claims, validity_s: int, now: datetime
     ) -> str | None:
         if (encode := self._encode) is None:
             return None
         claims = partial(
             claims_of,
-            result,
             issuer=self._issuer,
             validity_s=validity_s,
             now=int(now.timestamp()),

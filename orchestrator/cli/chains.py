@@ -1,4 +1,4 @@
-"""`chainctl start`, `list`, `show` and `tail`."""
+"""`chainctl start`, `list` and `show`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from rich.text import Text
 
 from orchestrator.app.credentials import key_text
 from orchestrator.app.tools import make_sealer
-from orchestrator.broker.connection import connect
-from orchestrator.broker.subscribe import subscribe
-from orchestrator.cli.timeline import event_line, plain, timeline
+from orchestrator.cli.timeline import plain, timeline
 from orchestrator.domain.chain import Chain, Step, StepState
 from orchestrator.domain.errors import NotConfigured, OrchestratorError
 from orchestrator.ports import ChainRow, Store, Waiting
@@ -28,16 +26,13 @@ from orchestrator.sandbox.wallet import Wallet
 from orchestrator.sandbox.wallet_file import InvalidWalletFile
 from orchestrator.settings import Settings
 from orchestrator.store import check_schema, open_store
-from schemas.events import Event, dump_event, parse_event
+from schemas.events import Event, dump_event
 from schemas.irma import (
     IrmaError,
     SessionPackage,
     SessionPointer,
     parse_session_package,
 )
-
-#: Somebody is looking: say soon that there is no broker.
-TAIL_PATIENCE_S = 3.0
 
 
 async def start_chain(
@@ -257,17 +252,3 @@ def _print_pointer(settings: Settings, package: SessionPackage | None) -> None:
         return
     print(f"pointer  {json.dumps(package.session_ptr.to_wire())}")
     print(f"link     {universal_link(settings, package.session_ptr)}")
-
-
-async def tail_events(settings: Settings, pattern: str, *, as_json: bool) -> None:
-    """Print events as they are published."""
-    url = settings.broker_url.get_secret_value()
-    async with (
-        await connect(url, "chainctl tail", patience_s=TAIL_PATIENCE_S) as connection,
-        subscribe(connection, pattern) as bodies,
-    ):
-        async for body in bodies:
-            if as_json:
-                print(body.decode(), flush=True)
-            else:
-                print(event_line(parse_event(body)), flush=True)

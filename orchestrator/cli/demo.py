@@ -25,8 +25,6 @@ from orchestrator.store import open_store
 from schemas.events import EndpointChanged, Event
 from schemas.irma import SessionPackage, SessionType, parse_session_package
 
-RUNS: Final = Path("run")
-
 #: A chain takes a second; the rest is for a busy machine.
 CHAIN_TIMEOUT_S: Final = 30.0
 

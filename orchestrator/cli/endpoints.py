@@ -18,7 +18,7 @@ from orchestrator.cli.chains import looked_at
 from orchestrator.cli.timeline import event_line, plain
 from orchestrator.domain import breaker
 from orchestrator.domain.breaker import BreakerState, Endpoint
-from orchestrator.domain.endpoint import NO_ORIGIN, origin_of
+from orchestrator.domain.endpoint import NO_ORIGIN, endpoint_named
 from orchestrator.domain.errors import BrokerUnavailable, NotConfigured
 from orchestrator.isolating import EndpointRule, Switchboard
 from orchestrator.ports import EndpointRow, Message, Store, utc_now
@@ -194,7 +194,7 @@ def _probe_at(endpoint: Endpoint) -> datetime | None:
 
 
 def _origin(url: str) -> str:
-    origin = origin_of(url)
+    origin = endpoint_named(url)
     if origin == NO_ORIGIN:
         raise NotConfigured(
             "URL: it needs http or https and a host, as https://HOST:PORT"

@@ -14,9 +14,19 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import endpoints_commands, keys_commands
+from orchestrator.cli import (
+    contract_commands,
+    dead_commands,
+    endpoints_commands,
+    keys_commands,
+    prove_commands,
+    replay_commands,
+    requestors_commands,
+    waiting_commands,
+)
 from orchestrator.cli.options import (
     LOCAL_RUN,
+    RUNS,
     Config,
     Json,
     RunDir,
@@ -37,6 +47,12 @@ database = typer.Typer(no_args_is_help=True, help="The database's schema.")
 app.add_typer(database, name="db")
 app.add_typer(keys_commands.commands, name="keys")
 app.add_typer(endpoints_commands.commands, name="endpoints")
+app.add_typer(waiting_commands.commands, name="waiting")
+app.add_typer(dead_commands.commands, name="dead")
+app.add_typer(replay_commands.commands, name="replay")
+app.add_typer(requestors_commands.commands, name="requestors")
+app.add_typer(contract_commands.commands, name="contract")
+app.add_typer(prove_commands.commands, name="prove")
 
 
 class WorkerKind(StrEnum):
@@ -46,12 +62,15 @@ class WorkerKind(StrEnum):
     SESSION = "session"
     HISTORY = "history"
     CLOCK = "clock"
+    REPLAY = "replay"
 
 
 @app.command()
 def up(
     run_dir: RunDir = LOCAL_RUN,
-    callbacks: Annotated[int, typer.Option(min=1, help="Callback workers.")] = 1,
+    callbacks: Annotated[
+        int, typer.Option(min=1, help="Callback workers of the live lane.")
+    ] = 1,
     database_url: Annotated[
         str | None,
         typer.Option(
@@ -64,9 +83,11 @@ def up(
     """Run everything on this machine until Ctrl-C."""
     from orchestrator.cli.running import run_up
     from orchestrator.local.stack import Plan
+    from schemas.messages import Lane
 
     run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    plan = Plan(callbacks=callbacks, database_url=database_url)
+    lanes = (Lane.REPLAY, Lane.EVENTS)
+    plan = Plan(callbacks=callbacks, lanes=lanes, replays=True, database_url=database_url)
     _exit(run_up(run_dir.absolute(), plan, os.environ))
 
 
@@ -75,7 +96,7 @@ def demo(
     keep: Annotated[bool, typer.Option(help="Keep the run folder.")] = False,
 ) -> None:
     """Run one whole chain on real processes, show its timeline, leave nothing running."""
-    from orchestrator.cli.demo import RUNS, run_demo
+    from orchestrator.cli.demo import run_demo
 
     RUNS.mkdir(exist_ok=True)
     run_dir = Path(tempfile.mkdtemp(prefix="demo-", dir=RUNS.absolute()))
@@ -118,6 +139,8 @@ def worker(
         from orchestrator.app.session import run_session_worker as work
     elif kind is WorkerKind.HISTORY:
         from orchestrator.app.history import run_history_worker as work
+    elif kind is WorkerKind.REPLAY:
+        from orchestrator.app.replay import run_replay_worker as work
     else:
         from orchestrator.app.clock import run_clock_worker as work
     run(work(settings))
@@ -197,18 +220,50 @@ def show(
 
 
 @app.command()
+def erase(
+    chain: Annotated[str, typer.Argument(help="The chain's id.")],
+    config: Config = None,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="End it first if it is still running.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete a chain's results, requests, URLs and tokens now; what happened stays."""
+    from orchestrator.cli.erase import erase_chain
+
+    settings = settings_of(config)
+    run(erase_chain(settings, chain, cancel=cancel, as_json=as_json))
+
+
+@app.command()
 def tail(
+    *,
     config: Config = None,
     pattern: Annotated[
-        str, typer.Option(help="Routing keys as in a topic exchange.")
-    ] = "#",
+        str | None, typer.Option(help="Routing keys as in a topic exchange.")
+    ] = None,
+    requestor: Annotated[
+        str | None, typer.Option(help="Only this requestor's, by its key.")
+    ] = None,
+    types: Annotated[
+        list[str] | None, typer.Option("--type", help="Only these, as session.*")
+    ] = None,
+    chain: Annotated[
+        str | None, typer.Option(help="Only this chain's, or endpoint's by its origin.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--from", help="Begin in the past: 10m, 2h, or a time."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Follow events as they are published, until Ctrl-C."""
-    from orchestrator.cli.chains import tail_events
+    from orchestrator.cli import tail as at
 
-    settings = settings_of(config)
-    run(tail_events(settings, pattern, as_json=as_json))
+    chosen = at.choice(
+        pattern=pattern, requestor=requestor, types=types or (), chain=chain, since=since
+    )
+    run(at.tail_events(settings_of(config), chosen, as_json=as_json))
 
 
 @app.command()

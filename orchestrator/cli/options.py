@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Coroutine
@@ -12,6 +13,9 @@ import typer
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
+
+#: Where each run of a demonstration or a proof gets a folder.
+RUNS: Final = Path("run")
 
 #: Where `make up` keeps its installation; the other commands find it there.
 LOCAL_RUN: Final = Path("run/up")
@@ -41,6 +45,8 @@ def settings_of(config: Path | None, process: str | None = None) -> Settings:
         configure_logging(settings.logs.level, settings.logs.format, process)
     else:
         configure_logging("error", "console", "chainctl")
+        # It tells every attempt to connect; whoever has asked is told in the end.
+        logging.getLogger("aiormq").setLevel(logging.CRITICAL)
     return settings
 
 

@@ -12,7 +12,6 @@ from typing import Final, TypeVar
 
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.lifecycle import on_signals
-from orchestrator.local.management import ManagementError
 from orchestrator.local.processes import Exited, ProcessError
 from orchestrator.local.rabbitmq import Broker, BrokerError, broker
 from orchestrator.local.stack import Plan, Stack, sandbox_and_endpoint
@@ -53,7 +52,8 @@ async def installation(
             ),
         )
         vhost = await contexts.enter_async_context(_vhost(rabbitmq))
-        yield await contexts.enter_async_context(around.started(vhost)), rabbitmq
+        started = around.started(vhost, rabbitmq.management.login_url)
+        yield await contexts.enter_async_context(started), rabbitmq
 
 
 async def _both(
@@ -92,7 +92,7 @@ async def until_signal(work: Coroutine[object, object, int], *, interrupted: int
         except asyncio.CancelledError:
             print("\nstopped")
             return interrupted
-        except (BrokerError, ManagementError, ProcessError, OrchestratorError) as error:
+        except (BrokerError, ProcessError, OrchestratorError) as error:
             print(f"chainctl: {error}", file=sys.stderr)
             return 1
 

@@ -20,6 +20,7 @@ from schemas.events import (
     CallbackRetrying,
     CallbackRetryingData,
     ChainEnded,
+    ChainReplayed,
     ChainStarted,
     EndpointChanged,
     EndpointChangedData,
@@ -115,6 +116,8 @@ def _words(event: Event) -> list[str]:  # noqa: C901, PLR0911 - one for each kin
         case ChainEnded(data=data):
             steps = f"{data.steps} step{'' if data.steps == 1 else 's'}"
             return [f"{steps} in {data.duration_s:.2f} s", data.reason or ""]
+        case ChainReplayed(data=data):
+            return [f"{data.again} again after it {data.ended}", data.reason or ""]
         case SessionRequested(data=data):
             return [data.session_type, _flow(in_flow=data.in_flow), *data.attributes]
         case SessionStarted(data=data):
@@ -149,9 +152,11 @@ def _flow(*, in_flow: bool) -> str:
 def _came(
     data: CallbackRetryingData | CallbackAnsweredData | CallbackFailedData,
 ) -> str:
-    """What came back: a status, or why nothing did."""
+    """What came back: a status, or why nothing did; neither where an operator gave up."""
+    if data.status is not None:
+        return f"status {data.status}"
     fault = None if isinstance(data, CallbackAnsweredData) else data.fault
-    return f"status {data.status}" if data.status is not None else f"no answer: {fault}"
+    return "" if fault is None else f"no answer: {fault}"
 
 
 def _how(data: CallbackAnsweredData) -> str:

@@ -117,6 +117,7 @@ class Chain:
         idempotency: keyed hash of the requestor's `Idempotency-Key`, if it gave one.
         body_hash: keyed hash of the request that came with that key.
         purged_at: when its results and other secrets were deleted.
+        replayed_at: when its generation began, if it is not the first.
     """
 
     id: str
@@ -130,6 +131,12 @@ class Chain:
     idempotency: str | None = None
     body_hash: str | None = None
     purged_at: datetime | None = None
+    replayed_at: datetime | None = None
+
+    @property
+    def since(self) -> datetime:
+        """When its generation began; a replay has the whole wall time again."""
+        return self.replayed_at or self.created_at
 
     def takes(self, slot: Slot) -> bool:
         """Rule H9: whether a change to this slot may still have an effect."""
@@ -192,11 +199,12 @@ class View:
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """How a chain ends, by which event, and why."""
+    """How a chain ends, by which event, and why; `endpoint` is the one that was asked."""
 
     end: End
     cause: str
     reason: str | None = None
+    endpoint: str | None = None
 
 
 def ended(chain: Chain, ending: Ending, now: datetime) -> Chain:
@@ -211,7 +219,7 @@ def over_budget(
     """Why a chain may not have another step, or None (G8)."""
     if steps > steps_max:
         return f"the chain is longer than {steps_max} steps"
-    if now - chain.created_at > wall_time:
+    if now - chain.since > wall_time:
         return f"the chain is older than {wall_time.total_seconds():.0f} s"
     return None
 

@@ -138,10 +138,12 @@ def claim_next(
     cause: str,
     deadline: datetime | None,
     budget: Budget,
+    endpoint: str | None = None,
 ) -> Ruling[Claim]:
     """Claim the slot after `slot` for the next session (session worker).
 
     The row is `offered` while the message's deadline has not passed, else `detached`.
+    `endpoint` is the one that asks for it.
     """
     held = _held(view, slot, answer_hash)
     if held is not None:
@@ -155,7 +157,7 @@ def claim_next(
         wall_time=budget.wall_time,
     ) or looping(repeats, identical_max=budget.identical_max)
     if refusal is not None:
-        ending = Ending(end=End.FAILED, cause=cause, reason=refusal)
+        ending = Ending(end=End.FAILED, cause=cause, reason=refusal, endpoint=endpoint)
         return claim_end(view, slot, ending, proved=proved, answer_hash=answer_hash)
     in_flow = deadline is not None and view.now < deadline
     row = Step(

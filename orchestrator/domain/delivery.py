@@ -192,7 +192,7 @@ def decide(
     if isinstance(reply, NoAnswer):
         if reply.fault.final:
             return GiveUp(reason=_lasting(reply))
-        return _retry(tries, None, now, policy, random)
+        return _retry(tries, reply, now, policy, random)
     said = _said(tries, reply, policy)
     return _retry(tries, reply, now, policy, random) if said is None else said
 
@@ -248,20 +248,29 @@ def _refusal(answer: Answer) -> str:
 
 def _retry(
     tries: Tries,
-    answer: Answer | None,
+    reply: Reply,
     now: datetime,
     policy: RetryPolicy,
     random: Callable[[], float],
 ) -> Decision:
+    answer = reply if isinstance(reply, Answer) else None
     live = _live_delay(tries, answer, now, policy)
     if live is not None:
         return RetryLive(delay_s=live)
     if tries.retries >= len(policy.background_delays_s):
-        why = f"status {answer.status}" if answer else "no answer"
-        return GiveUp(reason=f"given up after {tries.attempt} attempts: {why}")
+        return GiveUp(
+            reason=f"given up after {tries.attempt} attempts: {_at_last(reply)}"
+        )
     planned = policy.background_delays_s[tries.retries]
     spread = 1 - policy.jitter + 2 * policy.jitter * random()
     return RetryLater(delay_s=max(planned * spread, _asked_for(answer, policy)))
+
+
+def _at_last(reply: Reply) -> str:
+    """What the last attempt came to."""
+    if isinstance(reply, Answer):
+        return f"status {reply.status}"
+    return f"no answer ({reply.fault})"
 
 
 def _live_delay(

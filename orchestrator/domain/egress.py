@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv6Address,
@@ -202,8 +203,12 @@ def _matches(pattern: str, host: str) -> bool:
     return host == pattern
 
 
+@lru_cache(maxsize=1_000)
 def _read_address(text: str) -> Address | None:
-    """An address in its usual spelling; one with a zone is none."""
+    """An address in its usual spelling; one with a zone is none.
+
+    Each call asks, and mostly for the same hosts.
+    """
     try:
         address = ip_address(text)
     except ValueError:

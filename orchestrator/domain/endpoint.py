@@ -6,6 +6,10 @@ from urllib.parse import urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
+#: Before the origin of a URL that events are POSTed to: it is an endpoint of its own, so
+#: that what it does to events is never held against the chains' callbacks there.
+EVENTS = "events+"
+
 #: Said of a URL that has no origin; it cannot be called either.
 NO_ORIGIN = "invalid:"
 
@@ -25,3 +29,16 @@ def origin_of(url: str) -> str:
         return NO_ORIGIN
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}:{port or default}"
+
+
+def events_origin_of(url: str) -> str:
+    """The endpoint of a requestor's own URL for events: `events+scheme://host:port`."""
+    return f"{EVENTS}{origin_of(url)}"
+
+
+def endpoint_named(text: str) -> str:
+    """The endpoint that an operator means, of callbacks or, with `events+`, of events."""
+    origin = origin_of(text.removeprefix(EVENTS))
+    if origin == NO_ORIGIN or not text.startswith(EVENTS):
+        return origin
+    return f"{EVENTS}{origin}"

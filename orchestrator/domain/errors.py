@@ -12,8 +12,10 @@
     │   ├── SealBroken
     │   │   └── SealExpired
     │   ├── UnknownChain
+    │   ├── NotDone
     │   └── Undecodable
     ├── Unroutable             nobody is there to take the message
+    ├── ManagementError        the broker's management API did not do what we asked
     └── NotConfigured          the process cannot start like this
 
 `held` says what a worker does with a message in hand: hold it until the fault is over
@@ -94,12 +96,20 @@ class UnknownChain(Refused):
     """There is no such chain."""
 
 
+class NotDone(Refused):
+    """An operator asked for what cannot be done; nothing was changed."""
+
+
 class Undecodable(Refused):
     """Bytes that are not what this queue or address takes."""
 
 
 class Unroutable(OrchestratorError):
     """A message came back: its queue does not exist (any more)."""
+
+
+class ManagementError(OrchestratorError):
+    """The broker's management API did not do what we asked; says what to look at."""
 
 
 class NotConfigured(OrchestratorError):

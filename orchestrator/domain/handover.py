@@ -100,7 +100,7 @@ def due_start(view: View, slot: Slot, *, wall_time: timedelta) -> Ruling[Due]:
         return Ruling(outcome=Due.NOTHING)
     if row.state not in {StepState.DETACHED, StepState.STARTING}:
         return Ruling(outcome=Due.NOTHING)
-    if view.now - view.chain.created_at > wall_time:
+    if view.now - view.chain.since > wall_time:
         return _expired(view, slot, row)
     again = replace(row, check_at=view.now + _start_pause(view.now, row))
     return Ruling(outcome=Due.START, steps=(again,))

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from typing import Final, Literal, TypedDict
 
 from orchestrator.domain.breaker import BreakerState, Endpoint, Kept
-from orchestrator.domain.chain import Chain, Ending, Slot, Step
-from orchestrator.domain.delivery import Answer, Reply, RetryLater, RetryLive
+from orchestrator.domain.chain import Chain, ChainState, Ending, Slot, Step
+from orchestrator.domain.delivery import Answer, NoAnswer, Reply, RetryLater, RetryLive
 from schemas import events
 from schemas.irma import SessionResult
 from schemas.messages import CallbackWork, End
@@ -176,6 +176,23 @@ def chain_ended(
     )
 
 
+def chain_replayed(
+    chain: Chain, slot: Slot, again: Literal["callback", "session"], now: datetime
+) -> events.ChainReplayed:
+    """The next generation begins at `slot`; `chain` is as the one before has left it."""
+    last = replace(slot.following, generation=chain.generation)
+    cause = last.event_id(f"chain.{chain.state}")
+    event_id = slot.event_id("chain.replayed")
+    return events.ChainReplayed(
+        **_envelope(slot, chain.requestor, event_id, cause, now),
+        data=events.ChainReplayedData(
+            again=again,
+            ended="expired" if chain.state is ChainState.EXPIRED else "failed",
+            reason=_brief(chain.reason),
+        ),
+    )
+
+
 def _of_callback(work: CallbackWork, event_type: str, now: datetime) -> _Envelope:
     """The envelope of an attempt's event; the attempt tells it from the others."""
     slot = Slot(chain_id=work.chain_id, step=work.step, generation=work.generation)
@@ -255,9 +272,9 @@ def callback_replied(
 
 
 def callback_failed(
-    work: CallbackWork, reply: Reply, reason: str, now: datetime
+    work: CallbackWork, reply: Reply | None, reason: str, now: datetime
 ) -> events.CallbackFailed:
-    """The callback was given up."""
+    """The callback was given up: after a reply, or by an operator."""
     return events.CallbackFailed(
         **_of_callback(work, "callback.failed", now),
         data=events.CallbackFailedData(
@@ -311,12 +328,12 @@ def endpoint_id(origin: str) -> str:
     return f"endpoint-{hashlib.sha256(origin.encode()).hexdigest()[:24]}"
 
 
-def _status(reply: Reply) -> int | None:
+def _status(reply: Reply | None) -> int | None:
     return reply.status if isinstance(reply, Answer) else None
 
 
-def _fault(reply: Reply) -> str | None:
-    return None if isinstance(reply, Answer) else reply.fault.value
+def _fault(reply: Reply | None) -> str | None:
+    return reply.fault.value if isinstance(reply, NoAnswer) else None
 
 
 def _named(ids: Iterable[str]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ ANONYMOUS: Final = "anonymous"
 
 #: Words that are taken: as queues, by RabbitMQ, or in routing keys (DESIGN §2).
 KEYS_REFUSED: Final = frozenset(
-    {"callbacks", "sessions", "history", "dead", "chain", "amq"}
+    {"callbacks", "sessions", "history", "dead", "chain", "amq", "gateway", "tail"}
 )
 
 #: AMQP's short strings end at 255 bytes; routing keys and queue names add to the key.

@@ -13,21 +13,24 @@ from typing import Final
 
 from orchestrator.domain.chain import Slot
 from orchestrator.domain.webhooks import timestamp_of
-from schemas.irma import SessionResult
+from schemas.irma import JsonObject
 
 JWT_TYPE: Final = "text/plain; charset=UTF-8"
 JSON_TYPE: Final = "application/json; charset=UTF-8"
+
+#: Results come as from an IRMA server; events are our own.
+EVENT_AGENT: Final = "session-chain-orchestrator"
 
 #: Lengths in `traceparent` (W3C Trace Context §3.2.2).
 _TRACE_ID_DIGITS: Final = 32
 _SPAN_ID_DIGITS: Final = 16
 
 
-def body_of(result: SessionResult, jwt: str | None) -> tuple[bytes, str]:
+def body_of(result: JsonObject, jwt: str | None) -> tuple[bytes, str]:
     """The body and its content type: the JWT where there is a key, else JSON."""
     if jwt is not None:
         return jwt.encode(), JWT_TYPE
-    text = json.dumps(result.to_wire(), separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(result, separators=(",", ":"), ensure_ascii=False)
     return text.encode(), JSON_TYPE
 
 
@@ -72,3 +75,24 @@ def traceparent_of(chain_id: str, webhook_id: str, attempt: int) -> str:
     trace_id = sha256(chain_id.encode()).hexdigest()[:_TRACE_ID_DIGITS]
     span = sha256(f"{webhook_id}.{attempt}".encode())
     return f"00-{trace_id}-{span.hexdigest()[:_SPAN_ID_DIGITS]}-01"
+
+
+def event_headers_of(
+    event_id: str,
+    slot: Slot,
+    now: datetime,
+    *,
+    attempt: int,
+    signature: str | None = None,
+) -> Mapping[str, str]:
+    """Those of an event on its way to its requestor's own URL; its id is the webhook's.
+
+    Args:
+        event_id: the same in every attempt.
+        slot: the place in the chain that the event belongs to.
+        now: when this attempt is made.
+        attempt: its number.
+        signature: what the requestor's secrets made of id, time and body.
+    """
+    common = headers_of(event_id, slot, now, attempt=attempt, signature=signature)
+    return {**common, "User-Agent": EVENT_AGENT}

@@ -44,12 +44,16 @@ START_PAUSE: Final = timedelta(seconds=5)
 
 @dataclass(frozen=True, kw_only=True)
 class Ruling(Generic[O_co]):
-    """What a rule decided; empty changes mean that nothing is written."""
+    """What a rule decided; empty changes mean that nothing is written.
+
+    `ending` is how the chain ends by it, if it does.
+    """
 
     outcome: O_co
     steps: tuple[Step, ...] = ()
     chain: Chain | None = None
     events: tuple[Event, ...] = ()
+    ending: Ending | None = None
 
 
 def telling_overtaken(
@@ -66,6 +70,7 @@ def telling_overtaken(
         steps=ruling.steps,
         chain=ruling.chain,
         events=ruling.events,
+        ending=ruling.ending,
     )
 
 
@@ -115,6 +120,7 @@ def end_chain(
         steps=(*steps, row),
         chain=ended(view.chain, ending, view.now),
         events=(*events, chain_over(view, slot, ending)),
+        ending=ending,
     )
 
 

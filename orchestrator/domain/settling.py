@@ -157,10 +157,15 @@ def _at_work(view: View, row: Step) -> bool:
 
 
 def _failed_on(view: View) -> bool:
-    """Whether what followed the step was the failure of the chain."""
-    following = view.following
-    ended_here = following is not None and following.state is StepState.END
-    return ended_here and view.chain.state is ChainState.FAILED
+    """Whether what followed the step was the failure of the chain.
+
+    One that was replayed since has gone on with the result, however it ends now.
+    """
+    following, chain = view.following, view.chain
+    if following is None or following.state is not StepState.END:
+        return False
+    open_still = following.slot.generation == chain.generation
+    return open_still and chain.state is ChainState.FAILED
 
 
 def _closed(

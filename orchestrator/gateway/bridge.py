@@ -16,6 +16,7 @@ from ulid import ULID
 
 from orchestrator.domain import claiming, handover
 from orchestrator.domain.chain import Slot
+from orchestrator.domain.claiming import Proved
 from orchestrator.domain.errors import (
     SealBroken,
     SealKeyUnknown,
@@ -29,7 +30,7 @@ from orchestrator.gateway.bodies import read_body
 from orchestrator.gateway.desk import Desk
 from orchestrator.gateway.examination import hear
 from orchestrator.gateway.faults import IrmaFault, json_response
-from orchestrator.ports import event_message, work_message
+from orchestrator.ports import Waiter, event_message, work_message
 from orchestrator.telemetry import bind_chain
 from orchestrator.work import slot_of, start_message
 from schemas.capabilities import Capability
@@ -42,6 +43,11 @@ _log = structlog.get_logger(__name__)
 #: What the budget leaves of the IRMA server's 4.2 s, less its own callback's 0.2 s: a
 #: slow database must not make the app fail. What it has written is looked up later.
 CLOSING_S: Final = 0.4
+
+#: A store that is away for a moment (a failover) lets nobody out of the flow. After so
+#: long no wake-up can be hoped for, and the app is let go well before it gives up.
+STORE_AWAY_S: Final = 1.0
+STORE_PAUSE_S: Final = 0.1
 
 #: How long the callback receiver may take when broker and store are slow; usually it is
 #: the confirm's time. The IRMA server posts to it in the handler the app waits for.
@@ -110,14 +116,29 @@ class Bridge:
             marking = asyncio.ensure_future(self._mark(result))
             try:
                 hopeful = await self._publish(result, correlation_id)
-                wake_up = await waiter.wake_up(self._left_s()) if hopeful else None
+                wake_up = await self._heard(waiter, marking) if hopeful else None
             finally:
                 await self._marked(marking)
         if not hopeful:
             return Response(status_code=_NO_CONTENT)
         return await self._react(wake_up, result.token)
 
-    async def _marked(self, marking: asyncio.Future[None]) -> None:
+    async def _heard(
+        self, waiter: Waiter, marking: asyncio.Future[bool]
+    ) -> WakeUp | None:
+        """What the session worker says; while the store is away it can say nothing."""
+        waking = asyncio.ensure_future(waiter.wake_up(self._left_s()))
+        news: set[asyncio.Future[WakeUp | None] | asyncio.Future[bool]]
+        news = {waking, marking}
+        try:
+            await asyncio.wait(news, return_when=asyncio.FIRST_COMPLETED)
+            if not waking.done() and _store_is_away(marking):
+                return None
+            return await waking
+        finally:
+            waking.cancel()
+
+    async def _marked(self, marking: asyncio.Future[bool]) -> None:
         """The mark is most likely made by now; a slow store does not hold the app."""
         await asyncio.wait({marking}, timeout=self._left_s())
         if not marking.done():
@@ -148,28 +169,46 @@ class Bridge:
             within_s=self._left_s(),
         )
 
-    async def _mark(self, result: SessionResult) -> None:
-        """Rule H4: the row says at once that its result was taken in."""
-        desk, slot = self._desk, self._slot
+    async def _mark(self, result: SessionResult) -> bool:
+        """Rule H4: the row says at once that its result was taken in.
+
+        False when the store is away: the session worker writes it later.
+        """
         # Sealed here: the rule runs under the chain's lock, and may run again.
-        proved = desk.rows.proved(slot, result)
-        try:
-            outcome = await desk.rulings.by_outbox(
+        proved = self._desk.rows.proved(self._slot, result)
+        until = self._loop.time() + STORE_AWAY_S
+        while True:
+            try:
+                await self._take_in(proved)
+            except UnknownChain:
+                _log.warning("bridge.unknown_chain")
+            except StoreUnavailable:
+                if self._loop.time() < until:
+                    await asyncio.sleep(STORE_PAUSE_S)
+                    continue
+                _log.warning("bridge.store_away")
+                self._leave_note(result)
+                return False
+            return True
+
+    async def _take_in(self, proved: Proved) -> None:
+        slot = self._slot
+        outcome = await self._desk.rulings.by_outbox(
+            slot,
+            lambda view: claiming.take_in(
+                view,
                 slot,
-                lambda view: claiming.take_in(
-                    view,
-                    slot,
-                    token_hash=proved.token_hash,
-                    sealed_token=proved.sealed_token,
-                    sealed_result=proved.sealed_result,
-                ),
-            )
-            _log.info("bridge.taken_in", outcome=outcome.name)
-        except UnknownChain:
-            _log.warning("bridge.unknown_chain")
-        except StoreUnavailable:
-            note = desk.make.note(slot, self._capability.requestor, result)
-            desk.background.spawn(desk.publisher.publish(work_message(note)))
+                token_hash=proved.token_hash,
+                sealed_token=proved.sealed_token,
+                sealed_result=proved.sealed_result,
+            ),
+        )
+        _log.info("bridge.taken_in", outcome=outcome.name)
+
+    def _leave_note(self, result: SessionResult) -> None:
+        desk = self._desk
+        note = desk.make.note(self._slot, self._capability.requestor, result)
+        desk.background.spawn(desk.publisher.publish(work_message(note)))
 
     async def _react(self, wake_up: WakeUp | None, token: str) -> Response:
         """Answer by what the session worker said, or at the deadline."""
@@ -180,7 +219,7 @@ class Bridge:
         if wake is Wake.OFFERED:
             return await self._forward(token)
         if wake is None:
-            await detach(self._desk, self._slot.following)
+            self._detach()
         return Response(status_code=_NO_CONTENT)
 
     async def _forward(self, token: str) -> Response:
@@ -200,36 +239,44 @@ class Bridge:
             return Response(status_code=_NO_CONTENT)
         _log.info("bridge.forward", outcome=outcome.name)
         if outcome is Forward.NOT_FORWARDED:
-            await detach(self._desk, row)
+            self._detach()
         if outcome is not Forward.FORWARDED or step is None:
             return Response(status_code=_NO_CONTENT)
         return json_response(self._desk.rows.prepared(step).to_wire())
+
+    def _detach(self) -> None:
+        """Beside the answer: the app, which may have to wait no more, is let go."""
+        self._desk.background.spawn(detach(self._desk, self._slot.following))
 
     def _left_s(self) -> float:
         return max(self._ends - self._loop.time(), 0.0)
 
 
-async def _until(done: asyncio.Future[None]) -> None:
+async def _until(done: asyncio.Future[bool]) -> None:
     await done
+
+
+def _store_is_away(marking: asyncio.Future[bool]) -> bool:
+    """Whether the mark was given up; one that still waits may yet be made."""
+    return marking.done() and marking.exception() is None and not marking.result()
 
 
 async def detach(desk: Desk, row: Slot) -> None:
     """`offered` → `detached` with its start; nothing when there is no such row."""
     try:
-        async with asyncio.timeout(CLOSING_S):
-            outcome = await desk.rulings.by_outbox(
-                row,
-                lambda view: handover.detach(view, row),
-                lambda outcome, view: (
-                    [start_message(row, view.chain.requestor)]
-                    if outcome is Detach.DETACHED
-                    else []
-                ),
-            )
+        outcome = await desk.rulings.by_outbox(
+            row,
+            lambda view: handover.detach(view, row),
+            lambda outcome, view: (
+                [start_message(row, view.chain.requestor)]
+                if outcome is Detach.DETACHED
+                else []
+            ),
+        )
         _log.info("bridge.detach", outcome=outcome.name)
     except UnknownChain:
         _log.warning("bridge.unknown_chain")
-    except (StoreUnavailable, TimeoutError):
+    except StoreUnavailable:
         _log.warning("bridge.detach_left_to_clock")
 
 

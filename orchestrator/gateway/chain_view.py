@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from orchestrator.domain.chain import Chain, Step, StepState
+from orchestrator.domain.retention import Retention
 from orchestrator.gateway.sessions import over
 from orchestrator.rows import RowSecrets
 from schemas.chains import ChainView, Flow, SessionView
@@ -17,7 +18,7 @@ def chain_view(
     steps: Sequence[Step],
     secrets: RowSecrets | None,
     *,
-    kept: timedelta,
+    kept: Retention,
     now: datetime,
 ) -> ChainView:
     """All that is known of a chain; after its time, what happened but no results.
@@ -30,6 +31,7 @@ def chain_view(
         now: what the time is.
     """
     told = None if over(chain, kept, now) else secrets
+    own = kept.of(chain.requestor)
     return ChainView(
         id=chain.id,
         requestor=chain.requestor,
@@ -38,7 +40,7 @@ def chain_view(
         created_at=chain.created_at,
         ended_at=chain.ended_at,
         reason=chain.reason,
-        results_until=chain.ended_at + kept if chain.ended_at else None,
+        results_until=chain.ended_at + own if chain.ended_at else None,
         sessions=tuple(
             _session(step, told) for step in steps if step.state is not StepState.END
         ),

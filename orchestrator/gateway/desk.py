@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Final
 
 from orchestrator.background import Background
 from orchestrator.domain.requestors import Requestors
+from orchestrator.domain.retention import Retention
 from orchestrator.gateway.authentication import Authenticator
 from orchestrator.gateway.intake import ResultIntake
 from orchestrator.gateway.sse import Streams
 from orchestrator.ports import Backend, Clock, Publisher, Replies, Signer, Store
 from orchestrator.preparing import Preparer
+from orchestrator.readiness import Readiness
 from orchestrator.rows import RowSecrets
 from orchestrator.rulings import Rulings
 from orchestrator.sealing import Sealer
@@ -45,7 +46,7 @@ class Options:
     unsigned_allowed: bool = False
     answer_bytes_max: int = 1024 * 1024
     bridge_budget_s: float = 3.5
-    results_kept: timedelta = timedelta(days=7)
+    results_kept: Retention = field(default_factory=Retention)
     sse: bool = False
     augment_client_return_url: bool = False
     augment_chain_page: bool = False
@@ -69,6 +70,7 @@ class Desk:
     rulings: Rulings
     intake: ResultIntake
     background: Background
+    readiness: Readiness
     requestors: Requestors
     authenticator: Authenticator
     clock: Clock

@@ -12,7 +12,7 @@ from fastapi import Response
 PROBLEM_TYPE: Final = "application/problem+json"
 
 #: The paths that an IRMA server does not have; elsewhere errors are IRMA's.
-_ROOMS: Final = ("/chains", "/reply")
+_ROOMS: Final = ("/chains", "/events", "/reply")
 
 
 class Problem(Exception):

@@ -27,10 +27,17 @@ from orchestrator.gateway.bodies import read_body
 from orchestrator.gateway.desk import Desk
 from orchestrator.gateway.faults import IrmaFault
 from orchestrator.gateway.problems import Problem
-from orchestrator.ports import PARKED, Message, Waiting, event_message, work_message
+from orchestrator.ports import (
+    PARKED,
+    RETRY,
+    Message,
+    Waiting,
+    event_message,
+    work_message,
+)
 from orchestrator.preparing import unaugmentable, unfit
 from orchestrator.telemetry import bind_chain
-from orchestrator.work import DEADLINE, RETRY, slot_of
+from orchestrator.work import DEADLINE, slot_of
 from schemas.capabilities import Capability
 from schemas.events import Purpose
 from schemas.irma import (

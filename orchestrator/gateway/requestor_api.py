@@ -61,11 +61,13 @@ def requestor_routes(desk: Desk) -> APIRouter:
             raise IrmaFault(ErrorKind.EXCEPTION, "JWT signing not supported")
         session = await known(desk, token)
         found = await result_of(desk, session)
-        sign = desk.signer.sign_legacy if legacy else desk.signer.sign
-        validity_s = desk.rows.request(session.row).validity
-        return text_response(
-            await sign(found, validity_s=validity_s, now=desk.clock()) or ""
+        validity_s, now = desk.rows.request(session.row).validity, desk.clock()
+        text = await (
+            desk.signer.sign_legacy(found, validity_s=validity_s, now=now)
+            if legacy
+            else desk.signer.sign(found.to_wire(), validity_s=validity_s, now=now)
         )
+        return text_response(text or "")
 
     @router.delete("/session/{token}")
     @router.delete("/session/{token}/", include_in_schema=False)

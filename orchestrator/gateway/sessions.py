@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from orchestrator.domain.chain import Chain, ChainState, Step, StepState
 from orchestrator.domain.errors import BackendRefused, BackendUnavailable, Unavailable
+from orchestrator.domain.retention import Retention
 from orchestrator.gateway.desk import Desk
 from orchestrator.gateway.faults import IrmaFault
 from orchestrator.gateway.forwarded import found_live
@@ -44,10 +45,11 @@ async def known(desk: Desk, token: str) -> Known:
     return Known(token=token, row=row, chain=chain)
 
 
-def over(chain: Chain, kept: timedelta, now: datetime) -> bool:
+def over(chain: Chain, kept: Retention, now: datetime) -> bool:
     """Whether the results of a chain are told no more, purged already or not."""
-    ended_before = chain.ended_at is not None and now - chain.ended_at > kept
-    return ended_before or chain.purged_at is not None
+    before = kept.ended_before(chain.requestor, now)
+    long_ended = chain.ended_at is not None and chain.ended_at < before
+    return long_ended or chain.purged_at is not None
 
 
 async def result_of(desk: Desk, session: Known) -> SessionResult:

@@ -11,8 +11,8 @@ from urllib.parse import quote
 import aio_pika
 from yarl import URL
 
+from orchestrator.broker.management import Management
 from orchestrator.local import node
-from orchestrator.local.management import Management
 from orchestrator.local.ports import LOOPBACK, free_ports, taken
 from orchestrator.local.processes import Exited, ProcessError, Processes
 
@@ -22,8 +22,6 @@ BOOT_TIMEOUT_S = 60.0
 LOOK_S = 0.05
 #: One attempt to connect.
 ATTEMPT_S = 10.0
-#: Where the plugin listens unless configured.
-MANAGEMENT_PORT = 15672
 #: A port may be taken between choosing and binding; thrice in a row is something else.
 TRIES = 3
 
@@ -209,10 +207,7 @@ async def given_broker(url: str, management_url: str | None) -> Broker:
             " correct it, or unset it for a private node"
         )
     user, password = amqp.user or "guest", amqp.password or "guest"
-    manager = URL(management_url or f"http://{amqp.host}:{MANAGEMENT_PORT}")
-    management = Management(
-        str(manager.origin()), manager.user or user, manager.password or password
-    )
+    management = Management.beside(url, management_url, setting="RABBITMQ_MANAGEMENT_URL")
     try:
         async with amqp_connection(url):
             pass

@@ -7,7 +7,7 @@ import asyncio
 import json
 import random
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from orchestrator.local.ports import LOOPBACK, free_ports
 from orchestrator.local.processes import Exited, Processes
 from orchestrator.local.together import together
 from orchestrator.store.schema import migrate
+from schemas.messages import Lane
 
 #: The only requestor of a local installation.
 REQUESTOR = "demo"
@@ -36,7 +37,9 @@ class Plan:
     """What to run.
 
     Attributes:
-        callbacks: how many callback workers.
+        callbacks: how many callback workers of the live lane.
+        lanes: the other lanes that have one; what waits in the rest waits on.
+        replays: whether a replay worker runs too.
         endpoint: whether the example endpoint runs too.
         database_url: an SQLite file in the run folder if not given.
         overrides: settings that differ, as in the configuration file.
@@ -44,6 +47,8 @@ class Plan:
     """
 
     callbacks: int = 1
+    lanes: Sequence[Lane] = ()
+    replays: bool = False
     endpoint: bool = True
     database_url: str | None = None
     overrides: Mapping[str, JsonValue] = field(default_factory=dict)
@@ -52,7 +57,12 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """A running installation."""
+    """A running installation.
+
+    Attributes:
+        processes: gateway and workers.
+        around: the sandbox, and the endpoint if it runs.
+    """
 
     gateway_url: str
     irma_server_url: str
@@ -62,14 +72,13 @@ class Stack:
     broker_url: str = field(repr=False)
     config_file: Path
     processes: Processes
+    around: Processes
 
     async def start_worker(
         self, kind: str, name: str | None = None, *, lane: str | None = None
     ) -> int:
         """Start one more worker of a kind, or one that was ended; its process id."""
-        argv = worker_argv(kind, self.config_file)
-        if lane is not None:
-            argv += ["--lane", lane]
+        argv = worker_argv(kind, self.config_file, lane)
         return await self.processes.start(name or kind, argv)
 
     async def start_gateway(self) -> int:
@@ -120,25 +129,27 @@ class Surroundings:
     on_exit: Callable[[Exited], None] | None
 
     @asynccontextmanager
-    async def started(self, broker_url: str) -> AsyncIterator[Stack]:
+    async def started(
+        self, broker_url: str, management_url: str | None = None
+    ) -> AsyncIterator[Stack]:
         """Gateway and workers around this broker, stopped before it is."""
         async with Processes(self.run_dir / "stack", on_exit=self.on_exit) as processes:
-            yield await self._start(broker_url, processes)
+            settings = self._settings(broker_url)
+            if management_url is not None:
+                settings["management_url"] = management_url
+            yield await self._start(broker_url, settings, processes)
             await processes.stop_all()
 
-    async def _start(self, broker_url: str, processes: Processes) -> Stack:
+    async def _start(
+        self, broker_url: str, settings: Mapping[str, JsonValue], processes: Processes
+    ) -> Stack:
         """Start them all at once; ready when all are."""
         config_file = self.run_dir / "orchestrator.json"
-        _write_private(config_file, self._settings(broker_url))
-        callbacks = [f"callback-{n + 1}" for n in range(self.plan.callbacks)]
-        kinds = dict.fromkeys(callbacks, "callback")
-        kinds |= {kind: kind for kind in ("session", "history", "clock")}
+        _write_private(config_file, settings)
+        workers = _workers(self.plan, config_file)
         await together(
             processes.start("gateway", _argv("gateway", "--config", str(config_file))),
-            *(
-                processes.start(name, worker_argv(kind, config_file))
-                for name, kind in kinds.items()
-            ),
+            *(processes.start(name, argv) for name, argv in workers.items()),
         )
         return Stack(
             gateway_url=self.gateway_url,
@@ -149,6 +160,7 @@ class Surroundings:
             broker_url=broker_url,
             config_file=config_file,
             processes=processes,
+            around=self.processes,
         )
 
     def _settings(self, broker_url: str) -> dict[str, JsonValue]:
@@ -190,9 +202,20 @@ def _merged(
     return merged
 
 
-def worker_argv(kind: str, config_file: Path) -> list[str]:
-    """The command line of a worker process."""
-    return _argv("worker", kind, "--config", str(config_file))
+def _workers(plan: Plan, config_file: Path) -> dict[str, list[str]]:
+    """The command lines of all workers, by name."""
+    live = {f"callback-{number + 1}": Lane.LIVE for number in range(plan.callbacks)}
+    lanes = live | {f"callback-{lane}": lane for lane in plan.lanes}
+    kinds = ["session", "history", "clock", *(["replay"] if plan.replays else [])]
+    return {
+        name: worker_argv("callback", config_file, lane) for name, lane in lanes.items()
+    } | {kind: worker_argv(kind, config_file) for kind in kinds}
+
+
+def worker_argv(kind: str, config_file: Path, lane: str | None = None) -> list[str]:
+    """The command line of a worker process; the lane is a callback worker's."""
+    argv = _argv("worker", kind, "--config", str(config_file))
+    return argv if lane is None else [*argv, "--lane", lane]
 
 
 def _argv(*words: str) -> list[str]:

@@ -48,7 +48,7 @@ class ResultSigner:
     def result_jwt(self, session: Session, now: float) -> str:
         """A session's result as a JWT, signed whatever its status."""
         claims = result_claims(
-            session.result(),
+            session.result().to_wire(),
             issuer=self._issuer,
             validity_s=session.request.validity,
             now=int(now),

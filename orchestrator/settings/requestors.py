@@ -9,7 +9,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from orchestrator.domain.errors import NotConfigured
 from orchestrator.domain.permissions import requestor_keys
-from orchestrator.settings.sections import Requestor
+from orchestrator.settings.sections import IrmaServer, Requestor
 
 
 def refuse_shared_keys(requestors: Mapping[str, Requestor]) -> None:
@@ -34,6 +34,35 @@ def refuse_shared_webhook_secrets(requestors: Mapping[str, Requestor]) -> None:
                 msg = f"webhook_secrets: {owners[text]} and {name} have the same one"
                 raise ValueError(msg)
             owners[text] = name
+
+
+def refuse_short(kept_s: float, server: IrmaServer | None) -> None:
+    """A session may end after its chain; until then its results have to be there.
+
+    Args:
+        kept_s: how long they are to be kept.
+        server: the backend's section; None if that is wrong itself.
+    """
+    least_s = 2 * server.max_session_lifetime_s if server else 0.0
+    if kept_s < least_s:
+        msg = (
+            f"must be at least {least_s:g} s, twice irma_server.max_session_lifetime_s:"
+            " so long may a session live after its chain has ended"
+        )
+        raise ValueError(msg)
+
+
+def refuse_short_retention(
+    requestors: Mapping[str, Requestor], server: IrmaServer | None
+) -> None:
+    """What a requestor has of its own is bounded as the common one is."""
+    for name, requestor in requestors.items():
+        if requestor.results_kept_s is None:
+            continue
+        try:
+            refuse_short(requestor.results_kept_s, server)
+        except ValueError as error:
+            raise ValueError(f"{name}.results_kept_s: {error}") from None
 
 
 #: A place below `requestors`, and what is wrong there.

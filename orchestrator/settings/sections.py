@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -17,9 +19,13 @@ from pydantic import (
 
 from orchestrator.sealing import read_key
 from orchestrator.settings.values import (
+    SEALING_KEY_ID,
     Attributes,
     Credentials,
+    EventsUrl,
+    EventType,
     HostPattern,
+    KeptSeconds,
     Key,
     KeyId,
     Network,
@@ -142,12 +148,38 @@ class Requestor(_Section):
     #: Each signs what we POST (Standard Webhooks); several while they are changed.
     webhook_secrets: Annotated[tuple[WebhookSecret, ...], Field(max_length=8)] = ()
     egress: RequestorEgress = RequestorEgress()
+    #: Goes before the common `results_kept_s`.
+    results_kept_s: KeptSeconds | None = None
+    #: Where its events are POSTed; without types, all of them.
+    events_url: EventsUrl | None = None
+    events_types: Annotated[tuple[EventType, ...], Field(max_length=50)] = ()
+
+    @model_validator(mode="after")
+    def _types_of_what(self) -> Self:
+        if self.events_types and self.events_url is None:
+            raise ValueError("events_types: there is no events_url")
+        return self
 
     @model_validator(mode="after")
     def _one_key(self) -> Self:
         if (self.key is None) == (self.key_file is None):
             raise ValueError("key: give it or key_file, one of the two")
         return self
+
+
+class Subscribers(_Section):
+    """What a requestor has on the broker (`chainctl requestors`)."""
+
+    #: Where they reach it, if that is elsewhere.
+    broker_url: str | None = Field(default=None, pattern=r"^amqps?://[^/@?#]+/?$")
+    connections_max: Annotated[int, Field(ge=1, le=10_000)] = 10
+    channels_max: Annotated[int, Field(ge=1, le=100_000)] = 100
+    #: Of each of their queues.
+    queue_bytes_max: Annotated[int, Field(ge=1_000_000)] = 256_000_000
+    #: How long an event waits in one, and how long one stays that nobody uses.
+    queue_kept_s: Seconds = 7 * 24 * 3600.0
+    stream_bytes_max: Annotated[int, Field(ge=10_000_000)] = 1_000_000_000
+    stream_kept_s: Seconds = 7 * 24 * 3600.0
 
 
 class PublishedKey(_Section):
@@ -168,8 +200,10 @@ class Sealing(_Section):
     """The keys of the one envelope for secrets; `chainctl keys new` makes one."""
 
     key: Key
-    key_id: str = Field(default="k1", pattern=r"^[A-Za-z0-9]{1,16}$")
+    key_id: str = Field(default="k1", pattern=SEALING_KEY_ID)
     hash_key: Key
+    #: By id; they open and do not seal: earlier keys, and the next one before its time.
+    older_keys: dict[str, Key] = Field(default_factory=dict)
 
     @field_validator("hash_key")
     @classmethod
@@ -181,12 +215,58 @@ class Sealing(_Section):
             raise ValueError(msg)
         return hash_key
 
+    @field_validator("older_keys", mode="before")
+    @classmethod
+    def _named(cls, given: object) -> object:
+        """Before the keys are looked at: what stands in an id's place may be a secret."""
+        ids = given if isinstance(given, Mapping) else ()
+        if not all(re.fullmatch(SEALING_KEY_ID, str(key_id)) for key_id in ids):
+            raise ValueError("a key's id is 1 to 16 letters and digits")
+        return given
+
+    @field_validator("older_keys")
+    @classmethod
+    def _each_once(
+        cls, older: dict[str, SecretStr], info: ValidationInfo
+    ) -> dict[str, SecretStr]:
+        if info.data.get("key_id") in older:
+            msg = f"{info.data['key_id']} is the id of sealing.key: give each key its own"
+            raise ValueError(msg)
+        others = {f"sealing.{name}": info.data.get(name) for name in ("key", "hash_key")}
+        owners = {_key_of(key): name for name, key in others.items() if key is not None}
+        for key_id, key in older.items():
+            owner = owners.setdefault(_key_of(key), key_id)
+            if owner != key_id:
+                raise ValueError(f"{key_id} is the same key as {owner}")
+        return older
+
+    def older(self) -> dict[str, bytes]:
+        """The keys that only open, by id."""
+        return {key_id: _key_of(key) for key_id, key in self.older_keys.items()}
+
+
+def _key_of(text: SecretStr) -> bytes:
+    return read_key(text.get_secret_value())
+
 
 class Listen(_Section):
     """Where the gateway listens."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8088
+
+
+class HealthListen(_Section):
+    """Each process of a machine needs a port of its own."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)]
+
+
+class Health(_Section):
+    """Where a worker process tells how it is; the gateway does so where it listens."""
+
+    listen: HealthListen | None = None
 
 
 class Callbacks(_Section):

@@ -27,12 +27,15 @@ from orchestrator.settings.requestors import (
     key_faults,
     refuse_shared_keys,
     refuse_shared_webhook_secrets,
+    refuse_short,
+    refuse_short_retention,
     together,
 )
 from orchestrator.settings.sections import (
     Callbacks,
     ChainBudget,
     Egress,
+    Health,
     IrmaServer,
     Isolation,
     Listen,
@@ -41,13 +44,16 @@ from orchestrator.settings.sections import (
     Requestor,
     Retry,
     Sealing,
+    Subscribers,
 )
 from orchestrator.settings.values import (
     Attributes,
     BrokerUrl,
     Credentials,
     DatabaseUrl,
+    KeptSeconds,
     KeyId,
+    ManagementUrl,
     StaticName,
 )
 
@@ -73,10 +79,13 @@ class Settings(BaseSettings):
 
     broker_url: BrokerUrl
     database_url: DatabaseUrl
+    #: RabbitMQ's management API; on the broker's host if not given.
+    management_url: ManagementUrl | None = None
     public_url: str = Field(pattern=r"^https?://")
     irma_server: IrmaServer
     sealing: Sealing
     listen: Listen = Listen()
+    health: Health = Health()
     no_auth: bool = False
     requestors: dict[str, Requestor] = Field(default_factory=dict, validate_default=True)
     production: bool = False
@@ -94,9 +103,7 @@ class Settings(BaseSettings):
         "https://open.yivi.app/-/session#"
     )
     callback_url_slash: bool = False
-    results_kept_s: Annotated[
-        float, Field(ge=300, le=400 * 24 * 3600, validate_default=True)
-    ] = 7 * 24 * 3600.0
+    results_kept_s: Annotated[KeptSeconds, Field(validate_default=True)] = 7 * 24 * 3600.0
     jwt_privkey: SecretStr | None = None
     jwt_privkey_file: Path | None = None
     jwt_kid: KeyId | None = None
@@ -110,6 +117,7 @@ class Settings(BaseSettings):
     egress: Egress = Egress()
     isolation: Annotated[Isolation, Field(validate_default=True)] = Isolation()
     chain: ChainBudget = ChainBudget()
+    subscribers: Subscribers = Subscribers()
     logs: Logs = Logs()
     #: sd_notify address; systemd and `chainctl up` set NOTIFY_SOCKET.
     notify_socket: str | None = None
@@ -134,6 +142,7 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         refuse_shared_keys(requestors)
         refuse_shared_webhook_secrets(requestors)
+        refuse_short_retention(requestors, info.data.get("irma_server"))
         return requestors
 
     @field_validator("jwt_privkey_file")
@@ -158,16 +167,7 @@ class Settings(BaseSettings):
     @field_validator("results_kept_s")
     @classmethod
     def _long_enough(cls, kept_s: float, info: ValidationInfo) -> float:
-        server = info.data.get("irma_server")
-        if isinstance(server, IrmaServer):
-            least_s = 2 * server.max_session_lifetime_s
-            if kept_s < least_s:
-                msg = (
-                    f"must be at least {least_s:g} s, twice"
-                    " irma_server.max_session_lifetime_s: so long may a session live"
-                    " after its chain has ended"
-                )
-                raise ValueError(msg)
+        refuse_short(kept_s, info.data.get("irma_server"))
         return kept_s
 
     @field_validator("isolation")

@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr
 
 from orchestrator.domain.egress import read_network, read_pattern
+from orchestrator.domain.endpoint import NO_ORIGIN, origin_of
 from orchestrator.domain.errors import NotConfigured
 from orchestrator.domain.permissions import Permissions
+from orchestrator.domain.telling import read_type_pattern
 from orchestrator.domain.webhooks import read_webhook_secret
 from orchestrator.sealing import read_key
 
@@ -82,6 +84,31 @@ def _proxy_url(url: SecretStr) -> SecretStr:
     return url
 
 
+def _management_url(url: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(url.get_secret_value())
+        complete = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        complete = complete and parts.port != 0 and parts.path in {"", "/"}
+    except ValueError:  # its text repeats what stands in the port's place
+        complete = False
+    if not complete:
+        raise ValueError("must look like http://USER:PASSWORD@HOST:15672 (or https://)")
+    return url
+
+
+def _events_url(url: SecretStr) -> SecretStr:
+    if origin_of(url.get_secret_value()) == NO_ORIGIN:
+        raise ValueError("must look like https://HOST/PATH")
+    return url
+
+
+def _event_type(text: str) -> str:
+    try:
+        return read_type_pattern(text)
+    except NotConfigured as error:
+        raise ValueError(str(error)) from None
+
+
 def _pattern(entry: str, *, list_name: str) -> str:
     """An entry of a permission list that can match something."""
     try:
@@ -93,13 +120,22 @@ def _pattern(entry: str, *, list_name: str) -> str:
 
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600)]
+
+#: For how long results are kept after the end of their chain.
+KeptSeconds = Annotated[float, Field(ge=300, le=400 * 24 * 3600)]
 BrokerUrl = Annotated[SecretStr, AfterValidator(_broker_url)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 Network = Annotated[str, AfterValidator(_network)]
 HostPattern = Annotated[str, AfterValidator(_host)]
 ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy_url)]
+ManagementUrl = Annotated[SecretStr, AfterValidator(_management_url)]
+EventsUrl = Annotated[SecretStr, AfterValidator(_events_url)]
+EventType = Annotated[str, AfterValidator(_event_type)]
 Key = Annotated[SecretStr, AfterValidator(_key)]
 WebhookSecret = Annotated[SecretStr, AfterValidator(_webhook_secret)]
+
+#: The name of a sealing key in every envelope that it has sealed.
+SEALING_KEY_ID: Final = r"^[A-Za-z0-9]{1,16}$"
 
 #: The name of a key in the header of a JWT and in the JWK set.
 KeyId = Annotated[str, Field(pattern=r"^[!-~]{1,200}$")]

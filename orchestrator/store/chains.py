@@ -5,7 +5,7 @@ Statements are built once: to build one takes longer than SQLite does to run it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +21,7 @@ from orchestrator.store.rows import (
     step_of,
     step_values,
 )
-from orchestrator.store.tables import chains, steps
+from orchestrator.store.tables import UNPURGED, chains, steps
 from orchestrator.store.upsert import add_or_keep, add_or_replace
 
 if TYPE_CHECKING:
@@ -39,11 +39,16 @@ STEPS: Final = (
     .order_by(steps.c.generation, steps.c.step)
 )
 STEP: Final = select(steps).where(*(steps.c[name] == bindparam(name) for name in _KEY))
+#: What a replay has carried over knows what follows the session.
 STEP_BY_TOKEN: Final = (
-    select(steps).where(steps.c.token_hash == bindparam("token_hash")).limit(1)
+    select(steps)
+    .where(steps.c.token_hash == bindparam("token_hash"))
+    .order_by(steps.c.generation.desc())
+    .limit(1)
 )
 
 _LOCKED_CHAIN: Final = CHAIN.with_for_update()
+_LOCKED_STEPS: Final = STEPS.with_for_update()
 _LOCKED_PAIR: Final = (
     select(steps)
     .where(
@@ -74,11 +79,21 @@ _TO_LOOK_AT: Final = (
     .where(steps.c.chain_id == chains.c.id, steps.c.check_at.is_not(None))
     .exists()
 )
+#: The next requestor, by name, of whom something has ended, and when the first of that.
+#: As each has a time of its own, to look at all of them by time would find those whose
+#: results are kept for long again and again.
+_FIRST_ENDED: Final = (
+    select(chains.c.requestor, chains.c.ended_at)
+    .where(UNPURGED, chains.c.requestor > bindparam("after"))
+    .order_by(chains.c.requestor, chains.c.ended_at)
+    .limit(1)
+)
 _PURGEABLE: Final = (
     select(chains.c.id)
     .where(
+        UNPURGED,
+        chains.c.requestor == bindparam("requestor"),
         chains.c.ended_at < bindparam("before"),
-        chains.c.purged_at.is_(None),
         ~_TO_LOOK_AT,
     )
     .order_by(chains.c.ended_at)
@@ -95,6 +110,8 @@ _DUE: Final = (
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
+#: Whether there is one, without a lock: most often there is none.
+ANY_DUE: Final = select(steps.c.step).where(steps.c.check_at <= bindparam("now")).limit(1)
 
 
 def look(connection: Connection, slot: Slot, now: Clock) -> View:
@@ -138,19 +155,57 @@ def add_chain(connection: Connection, chain: Chain) -> Chain | None:
     return chain_of(connection.execute(BEGUN, parameters).mappings().one())
 
 
-def purge(connection: Connection, before: datetime, now: datetime, limit: int) -> int:
+def purge(
+    connection: Connection,
+    ended_before: Callable[[str], datetime],
+    now: datetime,
+    limit: int,
+) -> int:
     """Delete the secrets of chains that have ended before; what happened stays.
 
-    Not before all of their sessions have ended too.
+    Not before all of their sessions have ended too. Of each requestor the oldest go
+    first, and of all of them those of the one whose are overdue for longest.
     """
-    found = connection.execute(_PURGEABLE, {"before": before, "limit": limit})
-    ids = list(found.scalars())
+    ids: list[str] = []
+    for requestor, before in _overdue(connection, ended_before):
+        if len(ids) == limit:
+            break
+        values = {"requestor": requestor, "before": before, "limit": limit - len(ids)}
+        ids += connection.execute(_PURGEABLE, values).scalars()
     if ids:
         empty = dict.fromkeys(_SECRETS)
         connection.execute(update(steps).where(steps.c.chain_id.in_(ids)).values(**empty))
         mine = update(chains).where(chains.c.id.in_(ids))
         connection.execute(mine.values(purged_at=now, body_hash=None))
     return len(ids)
+
+
+def _overdue(
+    connection: Connection, ended_before: Callable[[str], datetime]
+) -> list[tuple[str, datetime]]:
+    """Requestors of whom something may be purged, and what of theirs ended before."""
+    found: list[tuple[timedelta, str, datetime]] = []
+    after = ""
+    while first := connection.execute(_FIRST_ENDED, {"after": after}).one_or_none():
+        after, ended_at = first.requestor, first.ended_at
+        before = ended_before(after)
+        if ended_at < before:
+            found.append((before - ended_at, after, before))
+    return [(requestor, before) for _, requestor, before in sorted(found, reverse=True)]
+
+
+def look_at_all(connection: Connection, chain_id: str) -> tuple[Chain, list[Step]]:
+    """Lock a chain's row (rule H9) and all its steps', and read them.
+
+    Raises:
+        UnknownChain: there is nothing to lock.
+    """
+    key = {"chain_id": chain_id}
+    row = connection.execute(_LOCKED_CHAIN, key).mappings().one_or_none()
+    if row is None:
+        raise UnknownChain(f"there is no chain {chain_id}")
+    rows = connection.execute(_LOCKED_STEPS, key).mappings()
+    return chain_of(row), [step_of(one) for one in rows]
 
 
 def replace_chain(connection: Connection, chain: Chain) -> None:

@@ -41,6 +41,9 @@ class Driver(Protocol):
     async def write(self, act: Callable[[Connection], T]) -> T:
         """Run one transaction and commit it; it waits no longer than the patience."""
 
+    async def write_single(self, act: Callable[[Connection], T]) -> T:
+        """As `write`, of a function that runs no more than one statement."""
+
     async def close(self) -> None:
         """Close every connection."""
 
@@ -69,6 +72,13 @@ class Database:
     async def write(self, act: Callable[[Connection], T]) -> T:
         """One transaction; it is repeated as a whole when it lost a race."""
         return await self._repeat(lambda: self._driver.write(act))
+
+    async def write_single(self, act: Callable[[Connection], T]) -> T:
+        """One statement that writes: a transaction of its own, without BEGIN and COMMIT.
+
+        It is repeated as `write` is.
+        """
+        return await self._repeat(lambda: self._driver.write_single(act))
 
     async def _repeat(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try again what would go through then.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, func, select, update
 
+from orchestrator.store.among import among
 from orchestrator.store.locks import Alone, alone
 from orchestrator.store.rows import event_values
 from orchestrator.store.tables import events
@@ -23,15 +24,14 @@ from schemas.events import Event
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-KNOWN: Final = select(events.c.id).where(
-    events.c.id.in_(bindparam("ids", expanding=True))
-)
+KNOWN: Final = select(events.c.id).where(among(events.c.id, "ids"))
 UNPUBLISHED: Final = (
     select(events)
     .where(events.c.published_at.is_(None))
     .order_by(events.c.number)
     .limit(bindparam("limit"))
 )
+UNPUBLISHED_IDS: Final = UNPUBLISHED.with_only_columns(events.c.id)
 OF_CHAIN: Final = (
     select(events)
     .where(events.c.chain_id == bindparam("chain_id"))
@@ -40,12 +40,14 @@ OF_CHAIN: Final = (
 
 _HIGHEST: Final = (
     select(events.c.chain_id, func.max(events.c.sequence))
-    .where(events.c.chain_id.in_(bindparam("chain_ids", expanding=True)))
+    .where(among(events.c.chain_id, "chain_ids"))
     .group_by(events.c.chain_id)
 )
 _ADD: Final = events.insert()
-_MARK: Final = update(events).where(
-    events.c.id.in_(bindparam("ids", expanding=True)), events.c.published_at.is_(None)
+_MARK: Final = (
+    update(events)
+    .where(among(events.c.id, "ids"), events.c.published_at.is_(None))
+    .values(published_at=bindparam("now"))
 )
 
 
@@ -83,4 +85,4 @@ def number(batch: Iterable[Event], highest: Mapping[str, int]) -> list[Event]:
 def mark_published(connection: Connection, ids: Sequence[str], now: datetime) -> None:
     """Mark events; the first mark stays."""
     if ids:
-        connection.execute(_MARK.values(published_at=now), {"ids": ids})
+        connection.execute(_MARK, {"ids": list(ids), "now": now})

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.util import greenlet_spawn
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import AdaptedConnection
+    from sqlalchemy.engine import AdaptedConnection, Engine
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
@@ -58,20 +59,30 @@ class Postgresql:
         )
         event.listen(self._writer.sync_engine, "checkout", _replace_closed)
         event.listen(self._writer.sync_engine, "close", _hang_up)
-        self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
+        engine = self._writer.sync_engine
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def read(self, act: Callable[[Connection], T]) -> T:
         """Run single queries, each on its own."""
-        async with (
-            asyncio.timeout(self._patience_s),
-            self._reader.connect() as connection,
-        ):
-            return await connection.run_sync(act)
+        return await self._run(self._single, act)
 
     async def write(self, act: Callable[[Connection], T]) -> T:
         """Run one transaction and commit it."""
-        async with asyncio.timeout(self._patience_s), self._writer.begin() as connection:
-            return await connection.run_sync(act)
+        return await self._run(self._writer.sync_engine, act)
+
+    async def write_single(self, act: Callable[[Connection], T]) -> T:
+        """Run one statement, which the server commits without being asked to."""
+        return await self._run(self._single, act)
+
+    async def _run(self, engine: Engine, act: Callable[[Connection], T]) -> T:
+        """All in one greenlet: `AsyncEngine` takes one for each word with the pool."""
+
+        def run() -> T:
+            with engine.begin() as connection:
+                return act(connection)
+
+        async with asyncio.timeout(self._patience_s):
+            return await greenlet_spawn(run)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from orchestrator.domain.breaker import BreakerState, Endpoint
 from orchestrator.domain.chain import Chain, ChainState, Slot, Step, StepState
-from orchestrator.ports import Message, Waiting
-from schemas.events import Event, dump_event, parse_event
+from orchestrator.ports import Message, Recorded, Waiting
+from schemas.events import EndpointChanged, Event, dump_event, parse_event
 
 if TYPE_CHECKING:
     from sqlalchemy import RowMapping
@@ -95,6 +95,7 @@ def event_values(event: Event) -> Values:
         "sequence": event.sequence,
         "time": event.time,
         "body": dump_event(event).decode(),
+        "requestor": None if isinstance(event, EndpointChanged) else event.requestor,
     }
 
 
@@ -102,3 +103,8 @@ def event_of(row: RowMapping) -> Event:
     """A row as its event."""
     body: str = row["body"]
     return parse_event(body.encode())
+
+
+def recorded_of(row: RowMapping) -> Recorded:
+    """A row as an event in the history."""
+    return Recorded(number=row["number"], id=row["id"], body=row["body"])

@@ -90,6 +90,10 @@ class Sqlite:
         finally:
             self._turn.release()
 
+    async def write_single(self, act: Callable[[Connection], T]) -> T:
+        """As `write`: to wait for the turn is most of it."""
+        return await self.write(act)
+
     async def close(self) -> None:
         """Let the threads finish, then close every connection."""
         await asyncio.to_thread(self._close)

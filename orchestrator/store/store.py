@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from sqlalchemy import literal, select
 
 from orchestrator.domain.breaker import Endpoint, Release
 from orchestrator.domain.chain import IDEMPOTENCY, Chain, Slot, Step, View
+from orchestrator.domain.key_retirement import KeyUse
 from orchestrator.ports import (
     ChainRow,
     Changes,
     Clock,
     EndpointRow,
     Message,
+    Recorded,
     Waiting,
+    WaitingFilter,
+    WaitingRow,
     outbox_row,
     utc_now,
 )
-from orchestrator.store import chains, endpoints, history, waiting
+from orchestrator.store import (
+    chains,
+    endpoints,
+    failures,
+    history,
+    sealed_keys,
+    subscribing,
+    waiting,
+    waiting_rooms,
+)
 from orchestrator.store.database import PATIENCE_S, Database, open_database
+from orchestrator.store.replays import SqlReplays
 from orchestrator.store.rows import (
     chain_of,
     endpoint_of,
     event_of,
+    recorded_of,
     slot_values,
     step_of,
     waiting_of,
@@ -35,6 +52,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 T = TypeVar("T")
+
+_PING: Final = select(literal(1))
 
 
 @asynccontextmanager
@@ -61,6 +80,11 @@ class SqlStore:
     def __init__(self, database: Database, *, now: Clock) -> None:
         self._database = database
         self._now = now
+        self.replays = SqlReplays(database, now=now)
+
+    async def ping(self) -> None:
+        """Have an answer from the database."""
+        await self._database.read(_PING)
 
     # ---------------------------------------------------------- chains and steps
 
@@ -88,7 +112,7 @@ class SqlStore:
         )
         return chain_of(rows[0]) if rows else None
 
-    async def purge(self, ended_before: datetime, *, limit: int) -> int:
+    async def purge(self, ended_before: Callable[[str], datetime], *, limit: int) -> int:
         """Delete the secrets of chains that ended before; returns how many chains."""
         return await self._database.write(
             lambda connection: chains.purge(connection, ended_before, self._now(), limit)
@@ -100,19 +124,35 @@ class SqlStore:
         def act(connection: Connection) -> T:
             view = chains.look(connection, slot, self._now)
             outcome, changes = rule(view)
-            chains.put_steps(connection, changes.steps)
-            if changes.chain is not None:
-                chains.replace_chain(connection, changes.chain)
-            waiting.put(
-                connection,
-                [outbox_row(sent, slot.chain_id, view.now) for sent in changes.outbox],
-            )
+            _write(connection, slot.chain_id, changes, view.now)
+            return outcome
+
+        return await self._database.write(act)
+
+    async def decide_chain(
+        self,
+        chain_id: str,
+        rule: Callable[[Chain, Sequence[Step], datetime], tuple[T, Changes]],
+    ) -> T:
+        """Let a pure rule see and change all rows of one chain."""
+
+        def act(connection: Connection) -> T:
+            chain, rows = chains.look_at_all(connection, chain_id)
+            now = self._now()
+            outcome, changes = rule(chain, rows, now)
+            _write(connection, chain_id, changes, now)
             return outcome
 
         return await self._database.write(act)
 
     async def chain(self, chain_id: str) -> Chain | None:
-        """One chain's row."""
+        """One chain's row.
+
+        The id may be anything that somebody has put into a URL; PostgreSQL's texts have
+        no NUL, and it refuses to look for one.
+        """
+        if "\0" in chain_id:
+            return None
         rows = await self._database.read(chains.CHAIN, chain_id=chain_id)
         return chain_of(rows[0]) if rows else None
 
@@ -142,20 +182,69 @@ class SqlStore:
         self, now: datetime, *, lease: timedelta, limit: int
     ) -> list[Step]:
         """Rows whose `check_at` has come, oldest first; it is moved on by the lease."""
+        if not await self._database.read(chains.ANY_DUE, now=now):
+            return []
         return await self._database.write(
             lambda connection: chains.take_due(connection, now, lease=lease, limit=limit)
+        )
+
+    # --------------------------------------------------------------- sealing keys
+
+    async def note_keys(
+        self, *, used: Iterable[str] = (), known: Iterable[str] = ()
+    ) -> None:
+        """Note that keys are in use, or only known."""
+        await self._database.write(
+            lambda connection: sealed_keys.note(
+                connection, used=used, known=known, now=self._now()
+            )
+        )
+
+    async def key_uses(self) -> list[KeyUse]:
+        """What is noted of each key."""
+        rows = await self._database.read(sealed_keys.ALL)
+        return [sealed_keys.key_use_of(row) for row in rows]
+
+    async def sealed_rows(self) -> dict[str, dict[str, int]]:
+        """How many rows name a key, by key and table."""
+        return await self._database.look(sealed_keys.count)
+
+    async def reseal_steps(
+        self, rule: Callable[[Step], Step], *, after: Slot | None, limit: int
+    ) -> tuple[Slot | None, int]:
+        """Let a rule seal the secrets of a page of steps anew."""
+        return await self._database.write(
+            lambda connection: sealed_keys.reseal_steps(connection, rule, after, limit)
+        )
+
+    async def reseal_waiting(
+        self, rule: Callable[[Waiting], bytes], *, after: int, limit: int
+    ) -> tuple[int | None, int]:
+        """Let a rule seal the messages of a page of waiting rows anew."""
+        return await self._database.write(
+            lambda connection: sealed_keys.reseal_waiting(connection, rule, after, limit)
         )
 
     # --------------------------------------------------------------- waiting rows
 
     async def put_waiting(self, *rows: Waiting) -> None:
         """Add waiting rows; a row whose id is there already stays as it is."""
-        await self._database.write(lambda connection: waiting.put(connection, rows))
+        await self._database.write_single(
+            lambda connection: waiting.put(connection, rows)
+        )
+
+    async def replace_waiting(self, row: Waiting) -> None:
+        """Add a waiting row, at once in the place of one with its id, leased or not."""
+        await self._database.write_single(
+            lambda connection: waiting.replace(connection, row)
+        )
 
     async def take_due_waiting(
         self, now: datetime, *, owner: str, lease: timedelta, limit: int
     ) -> list[Waiting]:
         """Lease due rows that nobody holds, oldest first."""
+        if not await self._database.read(waiting.ANY_DUE, now=now):
+            return []
         return await self._database.write(
             lambda connection: waiting.take_due(
                 connection, now, owner=owner, lease=lease, limit=limit
@@ -164,13 +253,48 @@ class SqlStore:
 
     async def drop_waiting(self, ids: Sequence[str]) -> None:
         """Delete rows whose messages were confirmed."""
-        await self._database.write(lambda connection: waiting.drop(connection, ids))
+        await self._database.write_single(
+            lambda connection: waiting.drop(connection, ids)
+        )
 
     async def waiting(self, *, chain_id: str | None = None, limit: int) -> list[Waiting]:
         """Waiting rows by due time."""
         query = waiting.ALL if chain_id is None else waiting.OF_CHAIN
         rows = await self._database.read(query, chain_id=chain_id, limit=limit)
         return [waiting_of(row) for row in rows]
+
+    async def waiting_rows(
+        self,
+        which: WaitingFilter,
+        now: datetime,
+        *,
+        after: WaitingRow | None = None,
+        limit: int,
+    ) -> list[WaitingRow]:
+        """The rows that are meant, by due time; `after` the last of the page before."""
+        rows = await self._database.read(waiting_rooms.page(which, after, limit))
+        return [waiting_rooms.waiting_row_of(row, now) for row in rows]
+
+    async def count_waiting(self, which: WaitingFilter) -> dict[str, int]:
+        """How many rows are meant, by kind."""
+        rows = await self._database.read(waiting_rooms.counted(which))
+        return {row["kind"]: row["rows"] for row in rows}
+
+    async def hurry_waiting(
+        self, which: WaitingFilter, now: datetime, *, limit: int
+    ) -> dict[str, str]:
+        """Make rows due that nobody holds, the oldest first: their ids and kinds."""
+        return await self._database.write(
+            lambda connection: waiting_rooms.hurry(connection, which, now, limit)
+        )
+
+    async def swap_waiting(
+        self, swaps: Mapping[str, Sequence[Message]], now: datetime
+    ) -> set[str]:
+        """Delete rows that nobody holds; what takes their place becomes an outbox."""
+        return await self._database.write(
+            lambda connection: waiting_rooms.swap(connection, swaps, now)
+        )
 
     # ------------------------------------------------------------------ endpoints
 
@@ -242,13 +366,18 @@ class SqlStore:
 
     async def known_events(self, ids: Sequence[str]) -> set[str]:
         """Which of these event ids are written."""
-        rows = await self._database.read(history.KNOWN, ids=ids)
+        rows = await self._database.read(history.KNOWN, ids=list(ids))
         return {row["id"] for row in rows}
 
     async def unpublished_events(self, limit: int) -> list[Event]:
         """Written events that are not marked as published, oldest first."""
         rows = await self._database.read(history.UNPUBLISHED, limit=limit)
         return [event_of(row) for row in rows]
+
+    async def unpublished_ids(self, limit: int) -> list[str]:
+        """The ids of these."""
+        rows = await self._database.read(history.UNPUBLISHED_IDS, limit=limit)
+        return [row["id"] for row in rows]
 
     async def mark_published(self, ids: Sequence[str]) -> None:
         """Mark events as published to subscribers."""
@@ -261,3 +390,47 @@ class SqlStore:
         """A chain's events in order; or an endpoint's, by its origin."""
         rows = await self._database.read(history.OF_CHAIN, chain_id=chain_id)
         return [event_of(row) for row in rows]
+
+    async def recorded(
+        self, requestor: str, *, chain_id: str | None = None, after: int, limit: int
+    ) -> list[Recorded]:
+        """A requestor's events behind a number, in order."""
+        where = {} if chain_id is None else {"chain_id": chain_id}
+        query = subscribing.OF_ALL if chain_id is None else subscribing.OF_CHAIN
+        rows = await self._database.read(
+            query, requestor=requestor, after=after, limit=limit, **where
+        )
+        return [recorded_of(row) for row in rows]
+
+    async def recorded_last(self, requestor: str) -> Recorded | None:
+        """The newest of a requestor's events."""
+        rows = await self._database.read(subscribing.LAST, requestor=requestor)
+        return recorded_of(rows[0]) if rows else None
+
+    async def recorded_as(
+        self, event_id: str, requestor: str, *, chain_id: str | None = None
+    ) -> int | None:
+        """The number of one of a requestor's events."""
+        query = subscribing.numbered(chain_id)
+        rows = await self._database.read(query, event_id=event_id, requestor=requestor)
+        return rows[0]["number"] if rows else None
+
+    async def recorded_since(self, number: int | None) -> tuple[int, set[str]]:
+        """The highest number, and whose events are behind this one."""
+        return await self._database.look(
+            lambda connection: subscribing.since(connection, number)
+        )
+
+
+def _write(
+    connection: Connection, chain_id: str, changes: Changes, now: datetime
+) -> None:
+    """What a rule wants written about a chain whose row is locked."""
+    chains.put_steps(connection, changes.steps)
+    if changes.chain is not None:
+        chains.replace_chain(connection, changes.chain)
+    if changes.forget is not None:
+        waiting.forget(connection, chain_id, changes.forget)
+    if changes.failure is not None:
+        failures.add(connection, changes.failure)
+    waiting.put(connection, [outbox_row(sent, chain_id, now) for sent in changes.outbox])

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    and_,
     literal_column,
 )
 
@@ -81,6 +83,7 @@ chains: Final = Table(
     Column("idempotency", String),
     Column("body_hash", String),
     Column("purged_at", UtcDateTime),
+    Column("replayed_at", UtcDateTime),
     Index(None, "created_at", "id"),
     Index(None, "idempotency", unique=True),
 )
@@ -167,13 +170,91 @@ events: Final = Table(
     Column("time", UtcDateTime, nullable=False),
     Column("published_at", UtcDateTime),
     Column("body", Text, nullable=False),
+    Column("requestor", String),
     UniqueConstraint("chain_id", "sequence"),
+    Index(None, "requestor", "number"),
+)
+
+#: How chains have failed; of a purged one everything but its secrets stays, as here.
+failures: Final = Table(
+    "failures",
+    metadata,
+    Column("number", _NUMBER, primary_key=True),
+    Column("chain_id", ForeignKey("chains.id"), nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("requestor", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("text", Text),
+    Column("endpoint", String),
+    Column("status", Integer),
+    Column("failed_at", UtcDateTime, nullable=False),
+    Column("replay_id", String),
+    Column("group_number", Integer),
+    Column("taken_at", UtcDateTime),
+    Column("outcome", String),
+    Column("note", Text),
+    Column("went", String),
+    UniqueConstraint("chain_id", "generation"),
+)
+
+replays: Final = Table(
+    "replays",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("why", Text),
+    Column("note", Text),
+    Column("filter", JSON, nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("cut_off_at", UtcDateTime, nullable=False),
+    Column("cut_off_number", BigInteger, nullable=False),
+    Column("pace", Float, nullable=False),
+    Column("endpoint_pace", Float),
+    Column("canary", Boolean, nullable=False),
+    Column("failure_ratio_max", Float, nullable=False),
+    Column("endpoint", String),
+    Column("sealed_url", Text),
+    Column("claimed_to", BigInteger, nullable=False),
+    Column("canary_step", Integer, nullable=False),
+    Column("group_number", Integer, nullable=False),
+    Column("group_taken", Integer, nullable=False),
+    Column("group_well", Integer, nullable=False),
+    Column("group_ill", Integer, nullable=False),
+    Column("claimed", Integer, nullable=False),
+    Column("replayed", Integer, nullable=False),
+    Column("refused", Integer, nullable=False),
+    Column("well", Integer, nullable=False),
+    Column("ill", Integer, nullable=False),
+    Column("settled", Boolean, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("lease_owner", String),
+    Column("lease_until", UtcDateTime),
+)
+
+#: Of keys that seal or open: when processes began to have them, and used them last.
+sealing_keys: Final = Table(
+    "sealing_keys",
+    metadata,
+    Column("key_id", String, primary_key=True),
+    Column("first_seen_at", UtcDateTime, nullable=False),
+    Column("last_used_at", UtcDateTime),
 )
 
 
 #: Spelled out: an index over some of the rows serves only queries that say the same.
 PARKED: Final = waiting.c.kind == literal_column("'parked'")
 TIMED: Final = waiting.c.kind != literal_column("'parked'")
+CLAIMED_STILL: Final = and_(
+    failures.c.replay_id.is_not(None), failures.c.outcome.is_(None)
+)
+ON_THE_WAY: Final = and_(
+    failures.c.outcome == literal_column("'replayed'"), failures.c.went.is_(None)
+)
+UNPURGED: Final = and_(chains.c.purged_at.is_(None), chains.c.ended_at.is_not(None))
 
 
 def _partial(*columns: Column[Any], where: ColumnElement[bool]) -> None:
@@ -181,10 +262,12 @@ def _partial(*columns: Column[Any], where: ColumnElement[bool]) -> None:
     Index(None, *columns, postgresql_where=where, sqlite_where=where)
 
 
-_partial(chains.c.ended_at, where=chains.c.purged_at.is_(None))
+_partial(chains.c.requestor, chains.c.ended_at, where=UNPURGED)
 _partial(steps.c.check_at, where=steps.c.check_at.is_not(None))
 _partial(steps.c.token_hash, where=steps.c.token_hash.is_not(None))
 _partial(waiting.c.chain_id, where=waiting.c.chain_id.is_not(None))
 _partial(events.c.number, where=events.c.published_at.is_(None))
 _partial(waiting.c.due_at, waiting.c.created_at, waiting.c.number, where=TIMED)
 _partial(waiting.c.endpoint, waiting.c.created_at, waiting.c.number, where=PARKED)
+_partial(failures.c.replay_id, failures.c.number, where=CLAIMED_STILL)
+_partial(failures.c.replay_id, failures.c.group_number, where=ON_THE_WAY)

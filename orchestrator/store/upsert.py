@@ -24,8 +24,8 @@ def add_or_keep(table: Table, key: Sequence[str]) -> ByDialect:
 
 
 def add_or_replace(table: Table, key: Sequence[str]) -> ByDialect:
-    """An INSERT that replaces a row whose key is there already."""
-    others = [column.name for column in table.c if column.name not in key]
+    """An INSERT that replaces a row whose key is there already; numbers stay."""
+    others = [c.name for c in table.c if c.name not in key and not c.primary_key]
     to_postgresql, to_sqlite = postgresql.insert(table), sqlite.insert(table)
     return {
         "postgresql": to_postgresql.on_conflict_do_update(

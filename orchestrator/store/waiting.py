@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, delete, or_, select, update
 from orchestrator.ports import Waiting
 from orchestrator.store.rows import waiting_of, waiting_values
 from orchestrator.store.tables import PARKED, TIMED, waiting
-from orchestrator.store.upsert import add_or_keep
+from orchestrator.store.upsert import add_or_keep, add_or_replace
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, RowMapping
@@ -22,6 +22,7 @@ ALL: Final = (
     .limit(bindparam("limit"))
 )
 OF_CHAIN: Final = ALL.where(waiting.c.chain_id == bindparam("chain_id"))
+_ALL_OF_CHAIN: Final = select(waiting).where(waiting.c.chain_id == bindparam("chain_id"))
 
 #: Rows that nobody holds.
 FREE: Final = or_(
@@ -32,6 +33,10 @@ _DUE: Final = ALL.where(
     waiting.c.due_at <= bindparam("now"),
     FREE,
 ).with_for_update(skip_locked=True)
+#: Whether there is one, without a lock: most often there is none.
+ANY_DUE: Final = (
+    select(waiting.c.number).where(TIMED, waiting.c.due_at <= bindparam("now")).limit(1)
+)
 _OLDEST: Final = (
     select(waiting)
     .where(PARKED, waiting.c.endpoint == bindparam("origin"), FREE)
@@ -43,6 +48,7 @@ _LEASE: Final = update(waiting).where(
     waiting.c.number.in_(bindparam("numbers", expanding=True))
 )
 _ADD: Final = add_or_keep(waiting, ["id"])
+_REPLACE: Final = add_or_replace(waiting, ["id"])
 _DROP: Final = delete(waiting).where(waiting.c.id.in_(bindparam("ids", expanding=True)))
 
 
@@ -51,6 +57,11 @@ def put(connection: Connection, rows: Sequence[Waiting]) -> None:
     if rows:
         statement = _ADD[connection.dialect.name]
         connection.execute(statement, [waiting_values(row) for row in rows])
+
+
+def replace(connection: Connection, row: Waiting) -> None:
+    """Add a row, in the place of one with its id; nobody holds it then."""
+    connection.execute(_REPLACE[connection.dialect.name], waiting_values(row))
 
 
 def take_due(
@@ -88,6 +99,15 @@ def _leased(
         leased = _LEASE.values(lease_owner=owner, lease_until=until)
         connection.execute(leased, {"numbers": [row["number"] for row in rows]})
     return [waiting_of(row) for row in rows]
+
+
+def forget(
+    connection: Connection, chain_id: str, over: Callable[[Waiting], bool]
+) -> None:
+    """Delete those of a chain's rows that are over, whoever holds their lease."""
+    found = connection.execute(_ALL_OF_CHAIN, {"chain_id": chain_id}).mappings()
+    rows = [waiting_of(row) for row in found]
+    drop(connection, [row.id for row in rows if over(row)])
 
 
 def drop(connection: Connection, ids: Sequence[str]) -> None:

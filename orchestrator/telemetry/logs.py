@@ -1,20 +1,25 @@
 """Logging set-up: one line per event, structlog's and everybody else's, all redacted.
 
+Our own lines go straight to the stream, for a callback worker writes hundreds a second;
+those of libraries come by way of the standard library's logging to the same place.
 Whoever runs uvicorn passes `log_config=None`, and FastStream's broker gets a logger of
 ours; otherwise these libraries add handlers of their own afterwards.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from types import TracebackType
 from typing import Final, Literal, TextIO
 
 import structlog
+from structlog.contextvars import merge_contextvars
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -41,6 +46,9 @@ FLOORS: Final = {
 }
 
 
+_JSON: Final = json.JSONEncoder()
+
+
 def configure_logging(
     level: str,
     format: Literal["json", "console"],  # noqa: A002 - the setting's name
@@ -63,14 +71,15 @@ def configure_logging(
         raise NotConfigured(f"the log level must be one of {', '.join(LEVELS)}")
     number = logging.getLevelNamesMapping()[level.upper()]
     out = stream or sys.stderr
-    shared = _shared_processors(process)
+    stamps, renderer = _stamps(process), _renderer(format, out)
     handler = _Handler(out)
-    handler.setFormatter(_Formatter(shared, _renderer(format, out)))
+    handler.setFormatter(_Formatter(stamps, renderer))
     _route_all(handler, number)
     structlog.configure(
-        processors=[*shared, ProcessorFormatter.wrap_for_formatter],
+        # What we stamp ourselves need not be searched for secrets.
+        processors=[merge_contextvars, _redact, *stamps, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        logger_factory=partial(_Logger, handler),
         cache_logger_on_first_use=True,
     )
     _log_what_nobody_caught()
@@ -92,35 +101,49 @@ class _Handler(logging.StreamHandler[TextIO]):
         """Say which logger's line was lost; logging itself would print its arguments."""
         self.stream.write(f"a log line of {record.name} could not be written\n")
 
+    def write(self, line: str) -> None:
+        """Write a finished line, between those of libraries; one that is lost, is."""
+        with self.lock or nullcontext(), suppress(OSError, ValueError):
+            self.stream.write(f"{line}\n")
+            self.stream.flush()
+
+
+class _Logger:
+    """What structlog hands its finished lines to."""
+
+    def __init__(self, handler: _Handler, name: str = "") -> None:
+        self.name = name
+        self.debug = self.info = self.warning = self.error = self.critical = handler.write
+
 
 class _Formatter(ProcessorFormatter):
-    """Brings lines of all loggers through the same processors."""
+    """Brings lines of libraries through the processors of our own."""
 
-    def __init__(self, shared: list[Processor], renderer: Processor) -> None:
+    def __init__(self, stamps: list[Processor], renderer: Processor) -> None:
         super().__init__(
             processors=[
                 ProcessorFormatter.remove_processors_meta,
                 _redact,
                 renderer,
             ],
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[merge_contextvars, *stamps],
         )
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a line; those of libraries lose exception texts and further lines."""
-        if not isinstance(record.msg, dict):
-            record = logging.makeLogRecord(record.__dict__)
-            record.msg, record.args = _foreign_text(record), ()
+        """Format a line without exception texts and further lines."""
+        record = logging.makeLogRecord(record.__dict__)
+        record.msg, record.args = _foreign_text(record), ()
         return super().format(record)
 
 
-def _shared_processors(process: str) -> list[Processor]:
+def _stamps(process: str) -> list[Processor]:
+    """Who says it, how loud, and when."""
+
     def name_process(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         event["process"] = process
         return event
 
     return [
-        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -130,8 +153,13 @@ def _shared_processors(process: str) -> list[Processor]:
 
 def _renderer(format_: str, out: TextIO) -> Processor:
     if format_ == "json":
-        return structlog.processors.JSONRenderer(sort_keys=False)
+        return _as_json
     return structlog.dev.ConsoleRenderer(colors=out.isatty())
+
+
+def _as_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    """Redacted fields are plain, so they need no more than the encoder."""
+    return _JSON.encode(event)
 
 
 def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

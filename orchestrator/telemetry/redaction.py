@@ -12,6 +12,7 @@ import errno
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
+from functools import lru_cache
 from itertools import islice
 from traceback import walk_tb
 from types import TracebackType
@@ -56,6 +57,7 @@ _SEALED: Final = re.compile(
 )
 _JWT: Final = re.compile(r"(?<![A-Za-z0-9])eyJ[\w-]{5,}\.[\w-]+(\.[\w-]*)?")
 _IRMA_TOKEN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{20}(?![A-Za-z0-9])")
+_TOKEN_CHARS: Final = 20
 
 
 def redacted(fields: Mapping[str, object]) -> dict[str, object]:
@@ -65,12 +67,11 @@ def redacted(fields: Mapping[str, object]) -> dict[str, object]:
 
 def scrubbed(text: str) -> str:
     """A text with URLs reduced to their origin and tokens, seals and keys masked."""
-    text = _PEM.sub("[pem]", _shortened(text))
-    text = _URL.sub(_origin, text)
-    text = _QUOTED_URL.sub("[url]", text)
-    text = _SEALED.sub("[sealed]", text)
-    text = _JWT.sub("[jwt]", text)
-    return _IRMA_TOKEN.sub("[token]", text)
+    text = _shortened(text)
+    for mark, secret, shown in _SECRETS:
+        if mark in text:
+            text = secret.sub(shown, text)
+    return _IRMA_TOKEN.sub("[token]", text) if len(text) >= _TOKEN_CHARS else text
 
 
 def exception_fields(error: BaseException) -> dict[str, object]:
@@ -98,20 +99,28 @@ def type_name(error: BaseException) -> str:
 
 
 def _field(key: str, value: object, depth: int) -> object:
-    words = [word.lower() for word in _WORD.findall(key)]
-    if DENIED_WORDS.isdisjoint(words) or value is None or isinstance(value, bool):
+    telling, measuring = _kind_of(key)
+    if not telling or value is None or isinstance(value, bool):
         return _value(value, depth)
-    measured = isinstance(value, (int, float)) and words[-1] in MEASURES
+    measured = measuring and isinstance(value, (int, float))
     return value if measured else HIDDEN
 
 
+@lru_cache(maxsize=1_000)
+def _kind_of(key: str) -> tuple[bool, bool]:
+    """Whether a key is telling, and one of a measure; each line has the same keys."""
+    words = [word.lower() for word in _WORD.findall(key)]
+    measuring = bool(words) and words[-1] in MEASURES
+    return not DENIED_WORDS.isdisjoint(words), measuring
+
+
 def _value(value: object, depth: int) -> object:
-    shown: object = f"<{type(value).__qualname__}>"
+    shown: object
     match value:
-        case None | bool() | int() | float():
-            shown = value
         case str():
             shown = scrubbed(str(value))
+        case None | bool() | int() | float():
+            shown = value
         case date():
             shown = value.isoformat()
         case timedelta():
@@ -126,7 +135,7 @@ def _value(value: object, depth: int) -> object:
         case list() | tuple() | set() | frozenset() if depth < _DEPTH_MAX:
             shown = [_value(item, depth + 1) for item in islice(value, _ITEMS_MAX)]
         case _:
-            pass
+            shown = f"<{type(value).__qualname__}>"
     return shown
 
 
@@ -145,6 +154,16 @@ def _origin(found: re.Match[str]) -> str:
         return f"{scheme}://{HIDDEN}"
     host = _HOST.match(authority.rpartition("@")[2])
     return f"{scheme}://{host[0] if host else ''}"
+
+
+#: What is searched for, in this order, and a mark without which it cannot be there.
+_SECRETS: Final = (
+    ("-----BEGIN ", _PEM, "[pem]"),
+    ("://", _URL, _origin),
+    ("%", _QUOTED_URL, "[url]"),
+    (".", _SEALED, "[sealed]"),
+    ("eyJ", _JWT, "[jwt]"),
+)
 
 
 def _is_own(error: BaseException) -> bool:

@@ -81,12 +81,15 @@ def session_result_from(obj: object) -> SessionResult:
 
 
 def result_claims(
-    result: SessionResult, *, issuer: str, validity_s: int, now: int
+    result: JsonObject, *, issuer: str, validity_s: int, now: int
 ) -> JsonObject:
-    """The claims of a result JWT, the result's fields among them (reference §6)."""
+    """The claims of a result JWT, the result's fields among them (reference §6).
+
+    The result is what `SessionResult.to_wire` made: it is signed as it stands.
+    """
     claims = _times_and_issuer(issuer, validity_s, now)
-    claims["sub"] = f"{result.type}_result"
-    return claims | {k: v for k, v in result.to_wire().items() if k not in _JWT_CLAIMS}
+    claims["sub"] = f"{result['type']}_result"
+    return claims | {k: v for k, v in result.items() if k not in _JWT_CLAIMS}
 
 
 def legacy_claims(

@@ -32,9 +32,6 @@ BODY: Final = random.Random(1).randbytes(2_000)
 LEASE: Final = timedelta(seconds=10)
 BATCH: Final = 100
 CLOCKS: Final = 3
-#: The clock's own beat when nothing is due.
-IDLE_S: Final = 0.1
-LATENESS_MAX_S: Final = 0.5
 
 
 @pytest.fixture(params=["sqlite", "postgresql"], scope="module")
@@ -80,28 +77,6 @@ async def test_a_beat_in_which_nothing_is_due(store: Store, url: str) -> None:
     assert not any(rows for _, rows in each)
 
 
-async def test_lateness(store: Store, url: str) -> None:
-    """Rows that come due at 200/s are taken in time by three clocks; others decide."""
-    names = [f"late-{n}" for n in range(4)]
-    for name in names:
-        await store.begin_chain(a_chain(name), a_step(name), [])
-    begin = _now() + timedelta(seconds=1)
-    due = [begin + timedelta(milliseconds=5 * n) for n in range(2_000)]
-    rows = [_row(f"late-{n}", at) for n, at in enumerate(due)]
-    await store.put_waiting(*rows)
-
-    async with asyncio.TaskGroup() as tasks:
-        until = time.monotonic() + (due[-1] - _now()).total_seconds() + 1
-        clocks = [tasks.create_task(_clock(url, until)) for _ in range(CLOCKS)]
-        for name in names:
-            tasks.create_task(_decide(store, name, until, pause_s=0.04))
-
-    late = {row_id: s for clock in clocks for row_id, s in clock.result().items()}
-    _print(url, "lateness at 200/s", list(late.values()))
-    assert late.keys() == {row.id for row in rows}
-    assert _percentile(list(late.values()), 99) <= LATENESS_MAX_S
-
-
 async def test_a_backlog(url: str) -> None:
     """How soon three clocks take 100,000 rows that are all due; this uses them up."""
     late = _now() + timedelta(days=40)
@@ -138,9 +113,7 @@ def _row(name: str, due_at: datetime) -> Waiting:
     )
 
 
-async def _decide(
-    store: Store, name: str, until: float, pause_s: float = 0.0
-) -> list[float]:
+async def _decide(store: Store, name: str, until: float) -> list[float]:
     """Goes along one chain, a step a decision; how long each took."""
     taken_s: list[float] = []
     while time.monotonic() < until:
@@ -158,7 +131,6 @@ async def _decide(
         await store.decide(Slot(chain_id=name, step=number), rule)
         taken_s.append(time.perf_counter() - begun)
         await store.drop_waiting([f"{name}-{number}-{k}" for k in ("event", "work")])
-        await asyncio.sleep(pause_s)
     return taken_s
 
 
@@ -168,22 +140,6 @@ async def _beat(
     begun = time.perf_counter()
     rows = await store.take_due_waiting(now, owner=owner, lease=LEASE, limit=BATCH)
     return time.perf_counter() - begun, rows
-
-
-async def _clock(url: str, until: float) -> dict[str, float]:
-    """One clock worker's way with messages; how late each was."""
-    late: dict[str, float] = {}
-    async with open_store(url, patience_s=30) as store:
-        while time.monotonic() < until:
-            _, rows = await _beat(store, _now(), f"{id(late)}")
-            mine = [row for row in rows if row.kind == "retry"]
-            for row in mine:
-                assert row.id not in late
-                late[row.id] = (_now() - row.due_at).total_seconds()
-            await store.drop_waiting([row.id for row in rows])
-            if not rows:
-                await asyncio.sleep(IDLE_S)
-    return late
 
 
 async def _drain(url: str, owner: str, now: datetime) -> None:

@@ -9,9 +9,11 @@ from aio_pika import RobustConnection
 from yarl import URL
 
 from orchestrator.broker.connection import connect
+from orchestrator.broker.grants import Grants, vhost_of
 from orchestrator.broker.publishing import BrokerPublisher
 from orchestrator.broker.topology import declare
 from orchestrator.local.rabbitmq import Broker
+from tests.broker.integrators import Integrators
 from tests.broker.support import Operator, Wire
 
 
@@ -37,6 +39,17 @@ async def wire(vhost_url: str, connection: RobustConnection) -> AsyncIterator[Wi
     """A way to that vhost that can be cut."""
     async with Wire.open(vhost_url) as opened:
         yield opened
+
+
+@pytest.fixture
+async def integrators(
+    broker: Broker, vhost_url: str, connection: RobustConnection
+) -> AsyncIterator[Integrators]:
+    """The vhost as requestors come to it; whoever was let in is put out again."""
+    grants = Grants(management=broker.management, vhost=vhost_of(vhost_url))
+    yield Integrators(grants=grants, broker_url=vhost_url)
+    for standing in await grants.standings([]):
+        await grants.take(standing.key)
 
 
 @pytest.fixture

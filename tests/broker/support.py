@@ -85,6 +85,8 @@ class ListedQueue(BaseModel):
     name: str
     durable: bool
     arguments: dict[str, str | int | bool]
+    #: What policies make of it; told a little after it is declared.
+    effective_policy_definition: dict[str, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 from aio_pika import RobustConnection
+from structlog.testing import capture_logs
 from yarl import URL
 
 from orchestrator.broker.connection import connect
@@ -71,3 +72,18 @@ async def test_a_connection_is_named_for_operators_and_comes_back(
     await operator.cut("test")
 
     await soon(back.wait())
+
+
+async def test_a_connection_that_is_lost_and_comes_back_is_logged(wire: Wire) -> None:
+    """Operators read it in each process' log; an ordered close is no news."""
+    back = asyncio.Event()
+    with capture_logs() as logs:
+        async with await connect(wire.url, "test") as connection:
+            connection.reconnect_callbacks.add(lambda _: back.set())
+            wire.cut()
+            await soon(wire.refused.wait())
+            wire.mend()
+            await soon(back.wait())
+
+    told = [(entry["event"], entry["connection"]) for entry in logs]
+    assert told == [("broker.lost", "test"), ("broker.back", "test")]

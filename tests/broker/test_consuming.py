@@ -153,6 +153,7 @@ async def test_an_undecodable_message_is_moved_to_dead_with_its_reason(
         "queue": "callbacks",
         "first-died-at": "2026-05-01T12:00:00.000+00:00",
         "died-at": "2026-05-01T12:00:00.000+00:00",
+        "deliveries": 1,
     }
     assert await is_empty(connection, "callbacks")
 

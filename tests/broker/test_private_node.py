@@ -10,8 +10,8 @@ import pytest
 from aio_pika.exceptions import AMQPError
 from yarl import URL
 
+from orchestrator.domain.errors import ManagementError
 from orchestrator.local import node
-from orchestrator.local.management import ManagementError
 from orchestrator.local.rabbitmq import (
     Broker,
     BrokerError,

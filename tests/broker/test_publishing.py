@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 from aio_pika import DeliveryMode, RobustConnection
 
+from orchestrator.broker import publishing
 from orchestrator.broker.publishing import BrokerPublisher
 from orchestrator.broker.topology import (
     Queue,
@@ -217,6 +219,24 @@ async def test_a_subscribers_full_queue_is_counted_and_stops_nobody(
     )
 
     assert publisher.refused_by_subscribers == 1
+
+
+async def test_subscribers_that_confirm_late_are_counted_and_stop_nobody(
+    publisher: BrokerPublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue without its leader, or a costly binding, holds nothing of ours."""
+    monkeypatch.setattr(publishing, "SUBSCRIBERS_S", 0.0)
+    event = Message(
+        id="e1", exchange=EVENTS_EXCHANGE, routing_key="chain.started.acme", body=b"{}"
+    )
+
+    await publisher.tell(event, replace(event, id="e2"))
+    assert publisher.late_for_subscribers == 2
+
+    await publisher._connection.close()
+    with pytest.raises(BrokerUnavailable):
+        await publisher.tell(event)
+    assert publisher.late_for_subscribers == 2
 
 
 async def test_an_error_does_not_repeat_the_body(publisher: BrokerPublisher) -> None:

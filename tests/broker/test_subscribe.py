@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from aio_pika import RobustConnection
 
+from orchestrator.broker.connection import connect
 from orchestrator.broker.publishing import BrokerPublisher
-from orchestrator.broker.subscribe import subscribe
-from orchestrator.ports import EVENTS_EXCHANGE, Message
-from tests.broker.support import Operator, soon
+from orchestrator.broker.subscribe import subscribe, subscribe_log
+from orchestrator.ports import EVENTS_EXCHANGE, Message, Queues, utc_now
+from tests.broker.support import Operator, Wire, soon
 
 pytestmark = pytest.mark.broker
 
@@ -49,3 +52,36 @@ async def test_a_subscription_leaves_nothing_behind(
         assert len(set(await operator.queues()) - before) == 1
 
     assert set(await operator.queues()) == before
+
+
+def logged(number: int) -> Message:
+    """An event in the operators' stream."""
+    return Message(id=f"l{number}", routing_key=Queues.LOG, body=str(number).encode())
+
+
+async def test_the_log_is_read_from_a_time_on_and_followed(
+    connection: RobustConnection, publisher: BrokerPublisher
+) -> None:
+    """What was before the subscription comes first, then what happens."""
+    await publisher.publish(logged(1), logged(2))
+    hour_ago = utc_now() - timedelta(hours=1)
+    async with subscribe_log(connection, hour_ago) as events:
+        assert [await soon(anext(events)) for _ in range(2)] == [b"1", b"2"]
+        await publisher.publish(logged(3))
+        assert await soon(anext(events)) == b"3"
+
+
+async def test_the_log_goes_on_after_a_lost_connection(
+    wire: Wire, publisher: BrokerPublisher
+) -> None:
+    """Nothing comes again, though the broker begins where it was told to at first."""
+    await publisher.publish(logged(1))
+    async with (
+        await connect(wire.url, "log") as connection,
+        subscribe_log(connection, utc_now() - timedelta(hours=1)) as events,
+    ):
+        assert await soon(anext(events)) == b"1"
+        wire.cut()
+        wire.mend()
+        await publisher.publish(logged(2))
+        assert await soon(anext(events)) == b"2"

@@ -7,13 +7,8 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from tests.contract.sandbox_lab import (
-    Json,
-    Script,
-    endpoint_at_work,
-    no_content,
-    sandbox_at_work,
-)
+from orchestrator.proof.endpoints import Script, endpoint_at_work, no_content
+from tests.contract.sandbox_lab import Json, sandbox_at_work
 
 STUDENT_ID = "irma-demo.RU.studentCard.studentID"
 DISCLOSURE: Json = {

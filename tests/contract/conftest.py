@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from tests.contract.certificates import Authority
+from orchestrator.proof.certificates import Authority
 
 
 @pytest.fixture(scope="session")

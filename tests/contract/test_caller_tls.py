@@ -12,7 +12,7 @@ from orchestrator.callbacks import HttpCaller
 from orchestrator.callbacks.egress import ClientCertificate, Egress, Route
 from orchestrator.domain.delivery import Fault
 from orchestrator.domain.errors import NotConfigured
-from tests.contract.certificates import Authority
+from orchestrator.proof.certificates import Authority
 from tests.contract.endpoint_lab import (
     LOCAL,
     LOOPBACK,

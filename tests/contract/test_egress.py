@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_network
 
@@ -280,3 +283,33 @@ async def test_the_operator_is_told_what_was_refused() -> None:
             "address": "10.1.2.3: 10.0.0.0/8, private use",
         }
     ]
+
+
+async def test_names_that_hang_hold_up_no_other_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More of them than the event loop has threads: the others' connections are made."""
+    go, hanging = threading.Event(), list[asyncio.Task[Reply]]()
+    ask: Callable[..., object] = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *args: object, **options: object) -> object:
+        if host.endswith(".example"):
+            go.wait(30)
+        return ask("localhost", *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    async with (
+        endpoint(answering(204)) as url,
+        HttpCaller.open(LOCAL, connect_timeout_s=2.0) as caller,
+    ):
+        try:
+            for n in range(64):
+                call = caller.post(to(at(f"n{n}.slow{n % 3}.example", url)))
+                hanging.append(asyncio.create_task(call))
+            await asyncio.sleep(0)
+            healthy = await caller.post(to(at("healthy.test", url)))
+            assert answer(healthy).status == 204
+            told = {fault(await one) for one in hanging}
+        finally:
+            go.set()
+    assert told <= {Fault.CONNECT, Fault.TIMEOUT}

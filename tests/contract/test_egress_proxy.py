@@ -22,7 +22,7 @@ from orchestrator.domain.egress import (
     NOT_THROUGH_PROXY,
     Allowance,
 )
-from tests.contract.certificates import Authority
+from orchestrator.proof.certificates import Authority
 from tests.contract.endpoint_lab import Handler, Names, answer, endpoint, fault, raw, to
 
 #: Stands for the public addresses.

@@ -13,16 +13,11 @@ from orchestrator.backends.irma import IrmaBackend
 from orchestrator.gateway.examination import Examination, Report, hear
 from orchestrator.gateway.findings import Level
 from orchestrator.ports import Message, utc_now
+from orchestrator.proof.endpoints import Received, endpoint_at_work, listening
 from orchestrator.sandbox import Requestor
 from orchestrator.sealing import Sealer
 from schemas.messages import WakeUp, parse_wake_up
-from tests.contract.sandbox_lab import (
-    Json,
-    Received,
-    endpoint_at_work,
-    listening,
-    sandbox_at_work,
-)
+from tests.contract.sandbox_lab import Json, sandbox_at_work
 
 KEY = "our-token"
 ID = "irma-demo.RU.studentCard.studentID"

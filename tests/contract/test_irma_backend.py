@@ -25,6 +25,13 @@ from orchestrator.domain.errors import (
     Undecodable,
 )
 from orchestrator.ports import Backend
+from orchestrator.proof.endpoints import (
+    Endpoint,
+    Received,
+    endpoint_at_work,
+    listening,
+    serving,
+)
 from orchestrator.sandbox import Requestor, Wallet
 from orchestrator.sandbox.config import AuthMethod
 from schemas.irma import (
@@ -36,14 +43,7 @@ from schemas.irma import (
     session_package_from,
     session_request_from,
 )
-from tests.contract.sandbox_lab import (
-    Endpoint,
-    Received,
-    endpoint_at_work,
-    listening,
-    sandbox_at_work,
-    serving,
-)
+from tests.contract.sandbox_lab import sandbox_at_work
 from tests.support import jwts
 
 ID = "irma-demo.RU.studentCard.studentID"

@@ -23,6 +23,13 @@ import jwt
 import pytest
 from aiohttp import web
 
+from orchestrator.proof.endpoints import (
+    Endpoint,
+    Received,
+    Script,
+    endpoint_at_work,
+    no_content,
+)
 from orchestrator.sandbox import (
     Credential,
     Outcome,
@@ -38,15 +45,10 @@ from schemas.irma import SessionPointer
 from tests.contract.sandbox_lab import (
     BOUND_S,
     RECORDED_NOW,
-    Endpoint,
     Json,
-    Received,
-    Script,
     anonymous,
     claims_of,
-    endpoint_at_work,
     localised,
-    no_content,
     sandbox_at_work,
     vectors,
 )

@@ -3,6 +3,7 @@
 import pytest
 from aiohttp import web
 
+from orchestrator.proof.endpoints import Received
 from orchestrator.sandbox import Credential, StepStatus, Wallet, decline
 from schemas.irma import JsonObject, SessionPointer
 from tests.contract.app_lab import (
@@ -12,7 +13,7 @@ from tests.contract.app_lab import (
     PROOFS,
     lab,
 )
-from tests.contract.sandbox_lab import Json, Received
+from tests.contract.sandbox_lab import Json
 
 
 async def asks_for_more(number: int, _: Received) -> web.StreamResponse:

@@ -10,22 +10,19 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from orchestrator.proof.endpoints import (
+    Endpoint,
+    Received,
+    Script,
+    endpoint_at_work,
+    no_content,
+)
 from orchestrator.sandbox import Outcome, Wallet
 from orchestrator.sandbox.http import RUNNING
 from orchestrator.sandbox.knobs import Fault, Faults
 from schemas.irma import SessionPointer
 from tests.contract.app_lab import APP, DISCLOSURE, PROOFS
-from tests.contract.sandbox_lab import (
-    BOUND_S,
-    RECORDED_NOW,
-    Endpoint,
-    Json,
-    Received,
-    Script,
-    endpoint_at_work,
-    no_content,
-    sandbox_at_work,
-)
+from tests.contract.sandbox_lab import BOUND_S, RECORDED_NOW, Json, sandbox_at_work
 
 ALL_OFF = {
     "slow_handler": None,

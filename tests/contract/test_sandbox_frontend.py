@@ -9,8 +9,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from orchestrator.proof.endpoints import Received
 from tests.contract.app_lab import APP, DISCLOSURE, PROOFS, Lab, lab
-from tests.contract.sandbox_lab import BOUND_S, Json, Received, sandbox_at_work
+from tests.contract.sandbox_lab import BOUND_S, Json, sandbox_at_work
 
 OPTIONS: Json = {"@context": "https://irma.app/ld/request/frontendoptions/v1"}
 PIN: Json = {**OPTIONS, "pairingMethod": "pin"}

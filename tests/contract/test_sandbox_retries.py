@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import web
 
+from orchestrator.proof.endpoints import Received
 from tests.contract.app_lab import APP, DISCLOSURE, ISSUANCE, PROOFS, lab
-from tests.contract.sandbox_lab import BOUND_S, RECORDED_NOW, Json, Received
+from tests.contract.sandbox_lab import BOUND_S, RECORDED_NOW, Json
 
 REFUSED = "NEXT_SESSION"
 

@@ -8,19 +8,14 @@ import pytest
 from aiohttp import web
 
 from orchestrator.cli.chains import start_chain
+from orchestrator.proof.endpoints import Received, Script, endpoint_at_work
 from orchestrator.sandbox import Credential, Outcome, StepStatus, Wallet
 from orchestrator.sandbox.user import Choose, optional_left_empty, optional_shared
 from orchestrator.sealing import new_key
 from orchestrator.settings import Settings
 from schemas.irma import SessionPointer, StaticPointer
 from tests.contract.app_lab import APP, DISCLOSURE, ISSUANCE, STUDENT_ID, Lab, lab
-from tests.contract.sandbox_lab import (
-    BOUND_S,
-    Json,
-    Received,
-    Script,
-    endpoint_at_work,
-)
+from tests.contract.sandbox_lab import BOUND_S, Json
 
 CARD = "irma-demo.RU.studentCard"
 ROOT = "irma-demo.MijnOverheid.root"

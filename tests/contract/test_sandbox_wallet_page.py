@@ -13,14 +13,9 @@ from urllib.parse import quote
 import pytest
 from aiohttp import web
 
+from orchestrator.proof.endpoints import Received, Script, no_content
 from tests.contract.app_lab import DISCLOSURE, ISSUANCE, STUDENT_ID, Lab, lab
-from tests.contract.sandbox_lab import (
-    BOUND_S,
-    Json,
-    Received,
-    Script,
-    no_content,
-)
+from tests.contract.sandbox_lab import BOUND_S, Json
 
 HOSTILE = '"><script>alert(1)</script>&amp;'
 

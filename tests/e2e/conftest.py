@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.local.rabbitmq import Broker
 from orchestrator.local.stack import Plan
-from tests.support.lab import Lab, lab_at_work
+from orchestrator.proof.lab import Lab, lab_at_work
 
 
 @pytest.fixture(scope="session")

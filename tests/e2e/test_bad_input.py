@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from orchestrator.local.endpoint import FULLNAME
+from orchestrator.proof.lab import Lab, disclosure
 from schemas.irma import IrmaError
-from tests.support.lab import FULLNAME, Lab, disclosure
 
 pytestmark = pytest.mark.e2e
 

@@ -12,11 +12,8 @@ from aiohttp import web
 
 from orchestrator.local.rabbitmq import Broker
 from orchestrator.local.stack import Plan
-from orchestrator.sandbox.wallet import StepStatus, Wallet
-from schemas.chain_page import ChainPage, PageState
-from schemas.irma import parse_session_package
-from tests.contract.sandbox_lab import Received, endpoint_at_work
-from tests.support.lab import (
+from orchestrator.proof.endpoints import Received, endpoint_at_work
+from orchestrator.proof.lab import (
     BOUND_S,
     Json,
     Lab,
@@ -24,6 +21,9 @@ from tests.support.lab import (
     issuance,
     lab_at_work,
 )
+from orchestrator.sandbox.wallet import StepStatus, Wallet
+from schemas.chain_page import ChainPage, PageState
+from schemas.irma import parse_session_package
 
 pytestmark = pytest.mark.e2e
 

@@ -15,10 +15,10 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
+from orchestrator.proof.endpoints import Received, endpoint_at_work
+from orchestrator.proof.lab import BOUND_S, Json, Lab, disclosure, issuance
 from orchestrator.sandbox.wallet import StepStatus, Wallet
 from schemas.irma import SessionPointer, SessionType, parse_session_package
-from tests.contract.sandbox_lab import Received, endpoint_at_work
-from tests.support.lab import BOUND_S, Json, Lab, disclosure, issuance
 
 pytestmark = pytest.mark.e2e
 

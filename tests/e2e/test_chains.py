@@ -10,19 +10,14 @@ import pytest
 from aiohttp import web
 
 from orchestrator.domain.chain import ChainState, StepState
+from orchestrator.local.endpoint import FULLNAME
 from orchestrator.ports import Waiting
+from orchestrator.proof.endpoints import Received, endpoint_at_work
+from orchestrator.proof.lab import Json, Lab, disclosure, eventually, issuance
 from orchestrator.sandbox.user import decline
 from orchestrator.sandbox.wallet import StepStatus, Wallet
 from schemas.irma import SessionType
-from tests.contract.sandbox_lab import Received, claims_of, endpoint_at_work
-from tests.support.lab import (
-    FULLNAME,
-    Json,
-    Lab,
-    disclosure,
-    eventually,
-    issuance,
-)
+from tests.contract.sandbox_lab import claims_of
 
 pytestmark = pytest.mark.e2e
 

@@ -19,7 +19,7 @@ from yarl import URL
 
 from orchestrator.cli.demo import EXPECTED, FINISHED
 from orchestrator.local.rabbitmq import Broker
-from tests.support.lab import LOOK_S, Lab
+from orchestrator.proof.lab import LOOK_S, Lab
 
 pytestmark = pytest.mark.e2e
 

@@ -17,10 +17,10 @@ from orchestrator.domain.breaker import BreakerState
 from orchestrator.domain.endpoint import origin_of
 from orchestrator.local.stack import Plan
 from orchestrator.ports import PARKED, EndpointRow
+from orchestrator.proof.callbacks import Callbacks
+from orchestrator.proof.endpoints import Endpoint, Received, endpoint_at_work
+from orchestrator.proof.lab import Lab, eventually, lab_at_work
 from schemas.events import EndpointChanged
-from tests.contract.sandbox_lab import Endpoint, Received, endpoint_at_work
-from tests.support.callbacks import Callbacks
-from tests.support.lab import Lab, eventually, lab_at_work
 
 pytestmark = pytest.mark.e2e
 
@@ -45,9 +45,13 @@ OVERRIDES: dict[str, JsonValue] = {
 
 
 @pytest.fixture
-async def isolating(vhost_url: str, tmp_path: Path) -> AsyncIterator[Lab]:
-    """Two callback workers that soon lose patience with an endpoint."""
-    plan = Plan(callbacks=2, endpoint=False, overrides=OVERRIDES)
+async def isolating(
+    vhost_url: str, postgresql_url: str, tmp_path: Path
+) -> AsyncIterator[Lab]:
+    """Two callback workers that soon lose patience with an endpoint, on PostgreSQL."""
+    plan = Plan(
+        callbacks=2, endpoint=False, database_url=postgresql_url, overrides=OVERRIDES
+    )
     async with lab_at_work(tmp_path, vhost_url, plan) as running:
         yield running
 

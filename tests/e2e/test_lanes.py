@@ -2,77 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 
 import pytest
-from aiohttp import web
-from pydantic import JsonValue
 
 from orchestrator.local.stack import Plan
-from schemas.messages import Lane
-from tests.contract.sandbox_lab import Received, endpoint_at_work
-from tests.support.callbacks import Callbacks
-from tests.support.lab import Lab, eventually, lab_at_work
+from orchestrator.proof.lab import lab_at_work
+from tests.support.backlog import OTHERS, SLOW_S, Lanes
 
 pytestmark = pytest.mark.e2e
 
-OTHERS = (Lane.REPLAY, Lane.EVENTS)
-
-#: Much more in each of the other lanes than a worker takes at once.
-BACKLOG = 100
-
-#: Attempts at a time at one endpoint in one worker.
-LIMIT = 2
-
-OVERRIDES: dict[str, JsonValue] = {
-    "callbacks": {"concurrency": 4 * LIMIT},
-    "isolation": {"limit": LIMIT},
-}
+#: Far more in each of the other lanes than their workers get done meanwhile.
+BACKLOG = 2_500
 
 
 @pytest.fixture
-async def lanes(vhost_url: str, tmp_path: Path) -> AsyncIterator[Lab]:
+async def lanes(vhost_url: str, tmp_path: Path) -> AsyncIterator[Lanes]:
     """One callback worker in each lane."""
-    plan = Plan(callbacks=1, endpoint=False, overrides=OVERRIDES)
-    async with lab_at_work(tmp_path, vhost_url, plan) as running:
-        for lane in OTHERS:
-            await running.stack.start_worker("callback", f"callback-{lane}", lane=lane)
+    plan = Plan(lanes=OTHERS, endpoint=False)
+    async with lab_at_work(tmp_path, vhost_url, plan) as lab, Lanes.of(lab) as running:
         yield running
 
 
 async def test_a_backlog_in_another_lane_does_not_slow_live_callbacks(
-    lanes: Lab,
+    lanes: Lanes,
 ) -> None:
-    """While the others are at work, and have far more to do, live ones come at once."""
-    go = asyncio.Event()
+    """While the others are at work, and have far more to do, live ones come at once.
 
-    async def slow(_: int, __: Received) -> web.Response:
-        await go.wait()
-        return web.Response(status=204)
-
-    async with (
-        Callbacks.of(lanes.stack) as callbacks,
-        endpoint_at_work(slow) as busy,
-        endpoint_at_work() as live,
-    ):
-        backlog = [
-            callbacks.next(f"{busy.url}/{lane}", lane=lane)
-            for _ in range(BACKLOG)
-            for lane in OTHERS
-        ]
-        await callbacks.publish(*backlog)
-        await eventually(lambda: _asked(busy.received, 2 * LIMIT))
-        assert {request.path for request in busy.received} == {"/replay", "/events"}
-
-        for number in range(1, 11):
-            await callbacks.publish(callbacks.next(f"{live.url}/"))
-            await eventually(partial(_asked, live.received, number))
-        assert len(busy.received) == 2 * LIMIT
-        go.set()
-
-
-async def _asked(received: list[Received], count: int) -> bool | None:
-    return len(received) >= count or None
+    Any that had to wait for one of the others would take as long as that one does.
+    """
+    await lanes.fill(BACKLOG)
+    beside_s = await lanes.latency_s(rounds=1)
+    assert min(await lanes.depths()) > BACKLOG / 2
+    assert beside_s < SLOW_S / 10

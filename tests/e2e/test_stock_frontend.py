@@ -14,11 +14,11 @@ from aiohttp import web
 from pydantic import JsonValue
 
 from orchestrator.domain.chain import ChainState
+from orchestrator.proof.endpoints import Received, endpoint_at_work
+from orchestrator.proof.lab import BOUND_S, Json, Lab, disclosure, issuance
 from orchestrator.sandbox.user import share, unseen
 from orchestrator.sandbox.wallet import StepStatus, Wallet
 from schemas.irma import SessionPointer
-from tests.contract.sandbox_lab import Received, endpoint_at_work
-from tests.support.lab import BOUND_S, Json, Lab, disclosure, issuance
 
 pytestmark = pytest.mark.e2e
 

@@ -9,14 +9,17 @@ import pytest
 from pydantic import JsonValue
 
 from orchestrator.local.stack import Plan
-from tests.support.lab import Lab, lab_at_work
+from orchestrator.proof.lab import Lab, lab_at_work
 
 
 @pytest.fixture
 async def lab(vhost_url: str, postgresql_url: str, tmp_path: Path) -> AsyncIterator[Lab]:
     """The installation with two callback workers."""
     # The check at start would be among the sessions that are counted here.
-    overrides: dict[str, JsonValue] = {"irma_server": {"check_attribute": ""}}
+    overrides: dict[str, JsonValue] = {
+        "irma_server": {"check_attribute": ""},
+        "logs": {"level": "debug"},  # tells which worker is at a chain
+    }
     plan = Plan(
         callbacks=2, endpoint=False, database_url=postgresql_url, overrides=overrides
     )

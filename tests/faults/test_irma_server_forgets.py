@@ -9,9 +9,9 @@ import pytest
 from aiohttp import web
 
 from orchestrator.domain.chain import ChainState, StepState
+from orchestrator.proof.endpoints import Received, endpoint_at_work
+from orchestrator.proof.lab import BOUND_S, LOOK_S, Lab, disclosure, issuance
 from orchestrator.sandbox.wallet import StepStatus, Wallet
-from tests.contract.sandbox_lab import Received, endpoint_at_work
-from tests.support.lab import BOUND_S, LOOK_S, Lab, disclosure, issuance
 
 pytestmark = pytest.mark.faults
 

@@ -14,14 +14,10 @@ import pytest
 from aiohttp import web
 
 from orchestrator.domain.chain import Chain, ChainState, StepState
+from orchestrator.proof.endpoints import Endpoint, Received, endpoint_at_work
+from orchestrator.proof.lab import Lab, Started, disclosure, eventually, issuance
 from orchestrator.sandbox.wallet import Outcome, StepStatus, Wallet
-from tests.contract.sandbox_lab import (
-    Endpoint,
-    Received,
-    claims_of,
-    endpoint_at_work,
-)
-from tests.support.lab import Lab, Started, disclosure, eventually, issuance
+from tests.contract.sandbox_lab import claims_of
 
 pytestmark = pytest.mark.faults
 

@@ -87,6 +87,10 @@ class FakePublisher:
         if len(taken) < len(messages):
             raise Unroutable("nothing takes a message")
 
+    async def tell(self, *messages: Message) -> None:
+        """Subscribers are told like everybody else."""
+        await self.publish(*messages)
+
     @property
     def messages(self) -> list[Message]:
         """All that was confirmed."""
@@ -282,12 +286,12 @@ class FakeSigner:
 
     public_key_pem: str | None = "-----BEGIN PUBLIC KEY-----"
     public_keys: Sequence[JsonObject] = ({"kid": "fake"},)
-    signed: list[tuple[SessionResult, int, datetime]] = field(default_factory=list)
+    signed: list[tuple[JsonObject, int, datetime]] = field(default_factory=list)
     webhooks: set[str] = field(default_factory=set)
     posted: list[tuple[str, bytes, datetime]] = field(default_factory=list)
 
     async def sign(
-        self, result: SessionResult, *, validity_s: int, now: datetime
+        self, result: JsonObject, *, validity_s: int, now: datetime
     ) -> str | None:
         """A JWT with the number of the signature; None without a key."""
         if self.public_key_pem is None:
@@ -299,7 +303,7 @@ class FakeSigner:
         self, result: SessionResult, *, validity_s: int, now: datetime
     ) -> str | None:
         """A JWT that is told from the others by its middle."""
-        signed = await self.sign(result, validity_s=validity_s, now=now)
+        signed = await self.sign(result.to_wire(), validity_s=validity_s, now=now)
         return None if signed is None else signed.replace("claims", "legacy")
 
     async def sign_webhook(

@@ -12,12 +12,14 @@ from orchestrator.background import Background
 from orchestrator.domain.breaker import BreakerPolicy
 from orchestrator.domain.claiming import Budget
 from orchestrator.domain.delivery import RetryPolicies, RetryPolicy
+from orchestrator.domain.retention import Retention
 from orchestrator.gateway import Desk, Options, create_app
 from orchestrator.gateway.authentication import Authenticator
 from orchestrator.gateway.intake import ResultIntake
 from orchestrator.isolating import Switchboard
 from orchestrator.ports import Store
 from orchestrator.preparing import Preparer
+from orchestrator.readiness import BROKER, STORE, Readiness
 from orchestrator.rows import RowSecrets
 from orchestrator.rulings import Rulings
 from orchestrator.sealing import Sealer
@@ -48,6 +50,8 @@ from workers.looking import Looker
 from workers.notifying import Notifier, NotifyingDesk
 from workers.parking import Parking
 from workers.places import Limits, Places
+from workers.reopening import Reopener
+from workers.replay import ReplayWorker
 from workers.session import SessionWorker
 from workers.starting import Starter
 
@@ -144,6 +148,15 @@ class Parts:
             confirm_budget_s=0.02,
         )
 
+    @property
+    def readiness(self) -> Readiness:
+        """Looks at the database, and at whether the publisher is down."""
+        return Readiness(
+            store=self.store,
+            connected=lambda: not self.publisher.down,
+            bearable={BROKER, STORE},
+        )
+
     def desk(self, *, no_auth: bool = False, options: Options | None = None) -> Desk:
         """All that the gateway's routes work with."""
         return Desk(
@@ -159,6 +172,7 @@ class Parts:
             rulings=self.rulings,
             intake=self.intake,
             background=self.background,
+            readiness=self.readiness,
             requestors=requestors(),
             authenticator=Authenticator(tokens={"acme": SECRET}, no_auth=no_auth),
             clock=self.clock,
@@ -252,6 +266,28 @@ class Parts:
         return Switchboard(store=self.store, relay=self.rulings.relay, clock=self.clock)
 
     @property
+    def reopener(self) -> Reopener:
+        """Replays chains."""
+        return Reopener(
+            store=self.store,
+            rulings=self.rulings,
+            rows=self.rows,
+            make=self.make,
+            preparer=self.preparer,
+            clock=self.clock,
+        )
+
+    def replay_worker(self, owner: str = "replay-1") -> ReplayWorker:
+        """Carries out plans."""
+        return ReplayWorker(
+            store=self.store,
+            reopener=self.reopener,
+            sealer=self.sealer,
+            clock=self.clock,
+            owner=owner,
+        )
+
+    @property
     def canceller(self) -> Canceller:
         """Cancels sessions that were given up."""
         return Canceller(
@@ -286,10 +322,13 @@ class Parts:
             ),
             clock=self.clock,
             owner="clock-1",
-            results_kept=RESULTS_KEPT,
+            results_kept=Retention(common=RESULTS_KEPT),
+            key_id=self.sealer.key_id,
             breaker=BREAKER,
         )
 
     def history_worker(self) -> HistoryWorker:
         """Writes events and tells them."""
-        return HistoryWorker(store=self.store, publisher=self.publisher)
+        return HistoryWorker(
+            store=self.store, publisher=self.publisher, subscribers=self.publisher
+        )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.lifecycle import notify_ready, on_signals
+from orchestrator.lifecycle import notify_ready, notify_status, on_signals
 
 
 @contextmanager
@@ -60,3 +60,16 @@ async def test_a_signal_is_heard_once_it_is_listened_for(number: signal.Signals)
         async with asyncio.timeout(5):
             await stop.wait()
     assert signal.getsignal(number) in {before, signal.default_int_handler}
+
+
+def test_a_status_is_told_in_words(tmp_path: Path) -> None:
+    """`STATUS=`, one datagram, for `systemctl status` to show."""
+    with listening(str(tmp_path / "notify")) as listener:
+        notify_status(str(tmp_path / "notify"), "held: StoreUnavailable")
+        assert listener.recv(100) == b"STATUS=held: StoreUnavailable"
+
+
+def test_nobody_has_to_listen_to_a_status(tmp_path: Path) -> None:
+    """Who started the process may be gone, or never have listened."""
+    notify_status(str(tmp_path / "nobody"), "ready")
+    notify_status(None, "ready")

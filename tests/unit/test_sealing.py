@@ -17,11 +17,11 @@ from orchestrator.domain.errors import (
     SealExpired,
     SealKeyUnknown,
 )
-from orchestrator.sealing import Sealer, new_key, read_key
+from orchestrator.sealing import Sealer, key_in, keys_in, new_key, read_key
 from orchestrator.telemetry.redaction import scrubbed
 from schemas.capabilities import Capability
 from schemas.irma import parse_session_request, parse_session_result
-from schemas.messages import CallbackSecrets
+from schemas.messages import CallbackSecrets, End, EndWork, dump
 
 KEY = bytes(range(32))
 HASH_KEY = bytes(range(100, 132))
@@ -323,3 +323,71 @@ def test_unfit_keys_are_refused(
     """A sealer is not made of keys that could not do their work."""
     with pytest.raises(NotConfigured, match=why):
         Sealer(key, key_id, hash_key)
+
+
+OLD = bytes(range(50, 82))
+ROTATED = Sealer(KEY, "k1", HASH_KEY, {"k0": OLD, "k2": bytes(32)})
+
+
+def test_older_keys_open_and_do_not_seal() -> None:
+    """What any of them has sealed opens; what is sealed anew names the current one."""
+    for key_id, key in {"k0": OLD, "k1": KEY, "k2": bytes(32)}.items():
+        theirs = Sealer(key, key_id, HASH_KEY)
+        assert ROTATED.open(theirs.seal(b"x", bound_to="a"), bound_to="a") == b"x"
+        token = theirs.seal_capability(capability())
+        assert ROTATED.open_capability(token, now=NOW) == capability()
+    assert key_in(ROTATED.seal(b"x", bound_to="a")) == ROTATED.key_id == "k1"
+
+
+def test_each_key_opens_its_own_only() -> None:
+    """An envelope that names another key than the one that made it stays shut."""
+    theirs = Sealer(OLD, "k0", HASH_KEY).seal(b"x", bound_to="a")
+    with pytest.raises(SealBroken, match="another place"):
+        ROTATED.open(theirs.replace("v1.k0.", "v1.k2."), bound_to="a")
+    with pytest.raises(SealKeyUnknown):
+        ROTATED.open(theirs.replace("v1.k0.", "v1.k3."), bound_to="a")
+
+
+def test_a_secret_can_be_sealed_anew() -> None:
+    """For the same place, with the key that seals; what that has sealed stays."""
+    theirs = Sealer(OLD, "k0", HASH_KEY).seal(b"x", bound_to="a")
+    ours = ROTATED.resealed(theirs, bound_to="a")
+    assert key_in(ours) == "k1"
+    assert ROTATED.open(ours, bound_to="a") == b"x"
+    assert ROTATED.resealed(ours, bound_to="a") == ours
+    with pytest.raises(SealBroken):
+        ROTATED.resealed(theirs, bound_to="b")
+
+
+def test_a_message_names_the_key_of_its_sealed_part() -> None:
+    """What stands in its open part is no envelope, whatever it looks like."""
+    work = EndWork(
+        id="w1",
+        chain_id="C1",
+        step=1,
+        generation=0,
+        requestor='"sealed":"v1.k8.AAAA"',
+        cause="x",
+        end=End.FAILED,
+        reason='\\"sealed":"v1.k9.AAAA',
+        sealed=SEALER.seal(b"x", bound_to="w1"),
+    )
+    assert keys_in(dump(work)) == {"k1"}
+    assert keys_in(b"{}") == frozenset()
+
+
+@pytest.mark.parametrize(
+    "older,why",
+    [
+        ({"k1": OLD}, "two sealing keys have the same id"),
+        ({"k0": KEY}, "the same sealing key has two ids"),
+        ({"k0": OLD, "k2": OLD}, "the same sealing key has two ids"),
+        ({"k0": HASH_KEY}, "must differ"),
+        ({"k0": bytes(16)}, "32 bytes, not 16"),
+        ({"k.0": OLD}, "key id"),
+    ],
+)
+def test_unfit_older_keys_are_refused(older: dict[str, bytes], why: str) -> None:
+    """Which key opens an envelope has to be certain."""
+    with pytest.raises(NotConfigured, match=why):
+        Sealer(KEY, "k1", HASH_KEY, older)

@@ -11,6 +11,7 @@ import pytest
 from pydantic import JsonValue
 
 from orchestrator.domain.errors import NotConfigured
+from orchestrator.sealing import new_key, read_key
 from orchestrator.settings import CONFIG_VARIABLE, PREFIX, Settings, load_settings
 
 Json = dict[str, JsonValue]
@@ -19,6 +20,7 @@ Write = Callable[[Json], Path]
 #: What `chainctl keys new` prints looks like these.
 KEY = "SECRET".ljust(43, "A")
 HASH_KEY = "SECRET".ljust(42, "B") + "A"
+OLD_KEY = "SECRET".ljust(42, "C") + "A"
 
 #: The least that has to be configured.
 LEAST: Json = {
@@ -140,6 +142,17 @@ def test_results_are_kept_for_as_long_as_sessions_may_live(
     assert f"{least} irma_server.max_session_lifetime_s" in text
     settings = load(write(given | {"results_kept_s": 2 * lifetime_s}))
     assert settings.results_kept_s == 2 * lifetime_s
+
+
+def test_a_workers_probes_have_a_port_of_its_own(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By default nobody listens; the environment tells processes of one file apart."""
+    assert load(write({})).health.listen is None
+    monkeypatch.setenv("ORCHESTRATOR_HEALTH__LISTEN__PORT", "8091")
+    listen = load(write({})).health.listen
+    assert listen is not None
+    assert (listen.host, listen.port) == ("127.0.0.1", 8091)
 
 
 def test_the_environment_can_say_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,6 +286,31 @@ def test_the_broker_is_named_by_an_amqp_url(write: Write, url: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
+        "SECRET:15672",
+        "amqp://SECRET@mq.example",
+        "http:///SECRET",
+        "https://user:SECRET@mq.example:port/",
+        "https://mq.example/SECRET",
+    ],
+)
+def test_the_management_api_is_named_by_its_origin(write: Write, url: str) -> None:
+    """What is no `http://` or `https://` with a host alone is refused, unrepeated."""
+    said = "management_url: must look like http://USER:PASSWORD@HOST:15672"
+    assert said in refused(write({"management_url": url}))
+
+
+@pytest.mark.parametrize(
+    "url", ["mq.example", "amqp://user:SECRET@mq.example", "amqps://mq.example/SECRET"]
+)
+def test_where_subscribers_connect_holds_no_credentials(write: Write, url: str) -> None:
+    """They get their own, and the virtual host with them."""
+    said = refused(write({"subscribers": {"broker_url": url}}))
+    assert "subscribers.broker_url" in said
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
         "",
         "SECRET.db",
         "sqlite://",
@@ -294,6 +332,7 @@ def test_the_database_is_a_file_or_a_postgresql(write: Write, url: str) -> None:
     [
         ("broker_url", "amqps://user:SEC%2FRET@mq.example:5671/vhost?heartbeat=5"),
         ("broker_url", "amqp://[::1]"),
+        ("management_url", "https://user:SEC%2FRET@mq.example:15671/"),
         ("database_url", "sqlite:////var/lib/chains.db"),
         ("database_url", "sqlite:///chains.db?timeout=1"),
         ("database_url", "postgresql+asyncpg://user:SECRET@db.example:5432/chains"),
@@ -320,6 +359,56 @@ def test_urls_that_the_drivers_take_are_taken(write: Write, field: str, url: str
 def test_a_key_that_cannot_be_used_is_named(write: Write, keys: Json, said: str) -> None:
     """Which of the two, and why, but not the key."""
     assert said in refused(write({"sealing": keys}))
+
+
+@pytest.mark.parametrize(
+    "older,said",
+    [
+        ({"k1": OLD_KEY}, "sealing.older_keys: k1 is the id of sealing.key"),
+        ({"k0": KEY}, "sealing.older_keys: k0 is the same key as sealing.key"),
+        ({"k0": f"{HASH_KEY}="}, "k0 is the same key as sealing.hash_key"),
+        ({"k0": OLD_KEY, "k2": f" {OLD_KEY}"}, "k2 is the same key as k0"),
+        ({"k0": "SECRET"}, "sealing.older_keys.k0: a key must be"),
+        ({OLD_KEY: "k0"}, "sealing.older_keys: a key's id is 1 to 16 letters and digits"),
+        ({"k-0": OLD_KEY}, "a key's id is 1 to 16 letters and digits"),
+        ([OLD_KEY], "sealing.older_keys: "),
+    ],
+)
+def test_an_older_key_that_cannot_be_used_is_named(
+    write: Write, older: JsonValue, said: str
+) -> None:
+    """By its id and never by itself, also where the two were mixed up."""
+    sealing: Json = {"key": KEY, "hash_key": HASH_KEY, "older_keys": older}
+    assert said in refused(write({"sealing": sealing}))
+
+
+def test_older_keys_are_read(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the file and the environment, by their ids."""
+    sealing: Json = {
+        "key": KEY,
+        "hash_key": HASH_KEY,
+        "key_id": "k2",
+        "older_keys": {"k1": OLD_KEY},
+    }
+    file = write({"sealing": sealing})
+    assert load(file).sealing.older() == {"k1": read_key(OLD_KEY)}
+    more = json.dumps({"k0": new_key()})
+    monkeypatch.setenv("ORCHESTRATOR_SEALING__OLDER_KEYS", more)
+    assert set(load(file).sealing.older()) == {"k0", "k1"}
+
+
+def test_a_requestors_results_are_kept_as_long_as_its_sessions_may_live(
+    write: Write,
+) -> None:
+    """Its own time is bounded as the common one is."""
+    acme: Json = {"key": "SECRET", "results_kept_s": 1_799}
+    said = "requestors: acme.results_kept_s: must be at least 1800 s, twice"
+    assert said in refused(write({"requestors": {"acme": acme}}))
+    acme["results_kept_s"] = 299
+    text = refused(write({"requestors": {"acme": acme}}))
+    assert "requestors.acme.results_kept_s: Input should be greater" in text
+    acme["results_kept_s"] = 1_800
+    assert load(write({"requestors": {"acme": acme}})).requestors["acme"] is not None
 
 
 @pytest.mark.parametrize(

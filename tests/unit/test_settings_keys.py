@@ -97,3 +97,28 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
     shown = repr(load_settings(file, {}))
     assert "MARKER" not in shown
     assert secret not in shown
+
+
+@pytest.mark.parametrize(
+    "own,why",
+    [
+        ({"events_url": "MARKER"}, "events_url: must look like https://HOST/PATH"),
+        ({"events_url": "ftp://a/MARKER"}, "events_url: must look like https://HOST"),
+        (
+            {"events_url": "https://a", "events_types": ["session.begun"]},
+            "events_types.0: there is no event type session.begun: chain.started,",
+        ),
+        (
+            {"events_url": "https://a", "events_types": ["endpoint.*"]},
+            "events_types.0: there is no event type endpoint.*",
+        ),
+        ({"events_types": ["chain.*"]}, "events_types: there is no events_url"),
+    ],
+)
+def test_a_url_for_events_that_cannot_work_is_named(
+    tmp_path: Path, own: Json, why: str
+) -> None:
+    """The requestor, the option and the reason; the URL is a secret."""
+    text = refused(tmp_path, {"requestors": {"acme": {"key": "k", **own}}})
+    assert why in text
+    assert "MARKER" not in text

@@ -18,19 +18,15 @@ from typing import Final
 from aiohttp import web
 
 from orchestrator.domain.chain import ChainState, StepState
+from orchestrator.proof.endpoints import Endpoint, Received, endpoint_at_work
+from orchestrator.proof.lab import eventually
 from orchestrator.sandbox.user import decline, share
 from orchestrator.sandbox.wallet import Outcome, Wallet
 from schemas.irma import SessionPointer
 from tests.contract.gateway.differences import differences_of
 from tests.contract.gateway.installations import LIVE_ATTEMPTS, Begun, Installation
 from tests.contract.request_jwts import Json
-from tests.contract.sandbox_lab import (
-    Endpoint,
-    Received,
-    anonymous,
-    endpoint_at_work,
-    localised,
-)
+from tests.contract.sandbox_lab import anonymous, localised
 from tests.contract.test_sandbox import (
     FLOWS,
     app_events,
@@ -39,7 +35,6 @@ from tests.contract.test_sandbox import (
     comparable_recorded,
     wallet_of,
 )
-from tests.support.lab import eventually
 
 WEEK_S: Final = 604_800
 

@@ -20,10 +20,10 @@ from yarl import URL
 from orchestrator.local.keys import local_secrets
 from orchestrator.local.rabbitmq import Broker
 from orchestrator.local.stack import OURSELVES, Plan
+from orchestrator.proof.lab import Lab, lab_at_work
 from schemas.irma import SessionPointer
 from tests.contract.probing import Addresses, configuration
 from tests.contract.request_jwts import Json, Keys
-from tests.support.lab import Lab, lab_at_work
 
 #: The key of a requestor that may start what the recorded chains ask for.
 ALLOWED: Final[Mapping[str, str | None]] = {

@@ -12,6 +12,7 @@ from typing import Final
 
 import pytest
 
+from orchestrator.proof.lab import eventually
 from tests.contract.gateway.differences import DIFFERENCES
 from tests.contract.gateway.flows import (
     ENDS,
@@ -25,7 +26,6 @@ from tests.contract.gateway.flows import (
 )
 from tests.contract.gateway.installations import Installation
 from tests.contract.test_sandbox import FLOWS
-from tests.support.lab import eventually
 
 pytestmark = [pytest.mark.contract, pytest.mark.broker, pytest.mark.e2e]
 

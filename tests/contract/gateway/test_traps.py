@@ -11,19 +11,14 @@ import pytest
 from aiohttp import web
 
 from orchestrator.domain.chain import ChainState, StepState
+from orchestrator.proof.endpoints import Endpoint, Received, Script, endpoint_at_work
 from orchestrator.sandbox.app_client import AppClient, Failed
 from orchestrator.sandbox.credentials import Credential
 from orchestrator.sandbox.wallet import StepStatus, Wallet
 from schemas.irma import SessionType
 from tests.contract.gateway.installations import Begun, Installation
 from tests.contract.request_jwts import Json
-from tests.contract.sandbox_lab import (
-    Endpoint,
-    Received,
-    Script,
-    claims_of,
-    endpoint_at_work,
-)
+from tests.contract.sandbox_lab import claims_of
 from tests.contract.test_sandbox import STUDENT_CARD
 
 pytestmark = [pytest.mark.contract, pytest.mark.broker, pytest.mark.e2e]

@@ -64,6 +64,7 @@ async def test_every_field_comes_back_as_it_was(store: Store) -> None:
         idempotency="i",
         body_hash="b",
         purged_at=NOW,
+        replayed_at=NOW,
     )
     step = replace(
         a_step(check_at=NOW + LEASE, token_hash="t"),
@@ -124,6 +125,11 @@ async def test_what_is_not_there_is_none(store: Store) -> None:
     assert await store.step_by_token("t") is None
     assert await store.steps("C1") == []
     assert await store.chains(limit=10) == []
+
+
+async def test_an_id_that_no_database_can_hold_is_of_no_chain(store: Store) -> None:
+    """It may come from a URL, as `%00`; PostgreSQL would refuse the statement."""
+    assert await store.chain("C1\0") is None
 
 
 async def test_decide_needs_a_chain(store: Store) -> None:

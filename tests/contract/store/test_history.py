@@ -81,6 +81,24 @@ async def test_events_stay_unpublished_until_they_are_marked(store: Store) -> No
     assert await store.known_events(["a1"]) == {"a1"}
 
 
+async def test_the_ids_of_unpublished_events_come_in_the_same_order(store: Store) -> None:
+    """For who has the events at hand."""
+    await store.append_events(
+        [an_event("b"), an_event("a", chain_id="C2"), an_event("c")]
+    )
+    assert await store.unpublished_ids(2) == ["b", "a"]
+
+    await store.mark_published(["a"])
+    assert await store.unpublished_ids(9) == ["b", "c"]
+
+
+async def test_ids_are_compared_as_they_are(store: Store) -> None:
+    """Whatever signs are in a list that goes to the database as one value."""
+    ids = ["e'1", 'e"2', "e,3", "{e4}", "e\\5", "\u00fc", "NULL", ""]
+    await store.append_events([an_event("plain")])
+    assert await store.known_events([*ids, "plain"]) == {"plain"}
+
+
 async def test_a_full_batch_of_many_chains(store: Store) -> None:
     """Two hundred events of fifty chains are numbered as one by one."""
     batch = [an_event(f"e{n}", chain_id=f"C{n % 50}") for n in range(200)]

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from datetime import timedelta
 
+from sqlalchemy import Connection, bindparam, text
+from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect
+
 from orchestrator.domain.chain import IDEMPOTENCY, Chain, ChainState, Slot
 from orchestrator.ports import Store
+from orchestrator.store import chains
+from orchestrator.store.database import open_database
+from orchestrator.store.tables import UtcDateTime
 from tests.contract.store.samples import NOW, SECOND, a_chain, a_message, a_step
 
 DAY = timedelta(days=1)
@@ -87,8 +95,8 @@ async def test_secrets_go_when_their_time_is_over(store: Store) -> None:
     running = replace(secrets, slot=Slot(chain_id="C3", step=1), token_hash="v")
     await store.begin_chain(a_chain("C3"), running, [])
 
-    assert await store.purge(NOW - DAY, limit=9) == 1
-    assert await store.purge(NOW - DAY, limit=9) == 0
+    assert await store.purge(lambda _: NOW - DAY, limit=9) == 1
+    assert await store.purge(lambda _: NOW - DAY, limit=9) == 0
 
     purged = await store.step(Slot(chain_id="C1", step=1))
     assert purged == a_step("C1", token_hash="t")
@@ -104,7 +112,7 @@ async def test_secrets_stay_while_a_session_has_not_ended(store: Store) -> None:
     await store.begin_chain(ended("C1", DAY), a_step("C1", check_at=NOW), [])
     await store.begin_chain(ended("C2", DAY), a_step("C2"), [])
 
-    assert await store.purge(NOW, limit=9) == 1
+    assert await store.purge(lambda _: NOW, limit=9) == 1
 
     waits, gone = [await store.chain(chain_id) for chain_id in ("C1", "C2")]
     assert waits is not None
@@ -119,7 +127,61 @@ async def test_a_purge_takes_the_oldest_first_and_no_more_than_it_may(
     for n in range(3):
         await store.begin_chain(ended(f"C{n}", DAY * (9 - n)), a_step(f"C{n}"), [])
 
-    assert await store.purge(NOW, limit=2) == 2
+    assert await store.purge(lambda _: NOW, limit=2) == 2
 
     rows = [await store.chain(f"C{n}") for n in range(3)]
     assert [row.purged_at if row else NOW for row in rows] == [NOW, NOW, None]
+
+
+async def test_each_requestor_has_its_own_time(store: Store) -> None:
+    """Who is overdue for longest goes first; those whose time is not over are left."""
+    ages = {"C1": ("acme", 3), "C2": ("acme", 2), "C3": ("shop", 2), "C4": ("zoo", 9)}
+    for chain_id, (requestor, days) in ages.items():
+        chain = replace(ended(chain_id, DAY * days), requestor=requestor)
+        await store.begin_chain(chain, a_step(chain_id), [])
+    await store.begin_chain(a_chain("C5"), a_step("C5"), [])
+    kept = {"acme": 2 * DAY - SECOND, "shop": DAY / 2, "zoo": 9 * DAY}
+
+    async def purged(limit: int) -> set[str]:
+        await store.purge(lambda requestor: NOW - kept[requestor], limit=limit)
+        rows = await store.chains(limit=9)
+        return {row.chain.id for row in rows if row.chain.purged_at is not None}
+
+    assert await purged(1) == {"C3"}
+    assert await purged(1) == {"C3", "C1"}
+    assert await purged(9) == {"C3", "C1", "C2"}
+    assert await purged(9) == {"C3", "C1", "C2"}
+    kept["zoo"] = DAY
+    assert await purged(9) == {"C3", "C1", "C2", "C4"}
+
+
+async def test_what_is_to_be_purged_is_found_by_an_index(url: str) -> None:
+    """Neither those that were purged nor those that are kept are looked through."""
+    explain = "EXPLAIN QUERY PLAN " if url.startswith("sqlite") else "EXPLAIN "
+    named = {"postgresql": PGDialect, "sqlite": SQLiteDialect}
+    values = {"after": "", "requestor": "acme", "before": NOW, "limit": 9}
+
+    def plans(connection: Connection) -> list[str]:
+        dialect = connection.dialect.name
+        if dialect == "postgresql":  # which would rather read a table without rows
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+            connection.exec_driver_sql("SET LOCAL enable_bitmapscan = off")
+        texts = []
+        for statement in (chains._FIRST_ENDED, chains._PURGEABLE):
+            compiled = statement.compile(dialect=named[dialect](paramstyle="named"))
+            given = [
+                bindparam(name, value, type_=UtcDateTime if value is NOW else None)
+                for name, value in (compiled.params | values).items()
+                if name in compiled.params
+            ]
+            query = text(explain + re.sub(r"::[A-Z][A-Z ]*", "", str(compiled)))
+            rows = connection.execute(query.bindparams(*given))
+            texts.append("\n".join(str(tuple(row)) for row in rows))
+        return texts
+
+    async with open_database(url) as database:
+        found = await database.write(plans)
+    for plan in found:
+        assert "ix_chains_requestor_ended_at" in plan, plan
+        assert "TEMP B-TREE" not in plan, plan
+        assert "Sort" not in plan, plan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from orchestrator.ports import Message, Store, Waiting
@@ -50,6 +51,46 @@ async def test_a_row_that_waits_already_stays_as_it_is(store: Store) -> None:
     await store.put_waiting(moved, a_row("w2"))
 
     assert await store.waiting(limit=9) == [a_row("w1"), a_row("w2")]
+
+
+async def test_a_row_is_replaced_by_its_id(store: Store) -> None:
+    """All of it is the new one, only its place among the others stays the first one's."""
+    await store.put_waiting(a_row("w1", chain_id="C1"), a_row("w2"))
+    moved = replace(a_row("w1"), due_at=NOW + LEASE, message=a_message("else"))
+    await store.replace_waiting(moved)
+    await store.replace_waiting(a_row("w3"))
+
+    assert await store.waiting(limit=9) == [a_row("w2"), a_row("w3"), moved]
+    await store.replace_waiting(a_row("w1"))
+    assert await take(store) == ["w1", "w2", "w3"]
+
+
+async def test_a_row_that_was_replaced_is_nobodys(store: Store) -> None:
+    """Whoever held it held another one."""
+    await store.put_waiting(a_row("w1"))
+    assert await take(store) == ["w1"]
+    await store.replace_waiting(a_row("w1", due_at=NOW + SECOND))
+
+    assert await take(store) == []
+    assert await take(store, 1) == ["w1"]
+
+
+async def test_a_row_is_never_gone_while_it_is_replaced(
+    store: Store, other: Store
+) -> None:
+    """Whoever looks meanwhile, as after a crash, finds the one or the other."""
+    await store.put_waiting(a_row("w1"))
+    seen: list[int] = []
+
+    async def look() -> None:
+        while len(seen) < 50:
+            seen.append(len(await other.waiting(limit=9)))
+
+    looking = asyncio.ensure_future(look())
+    while not looking.done():
+        await store.replace_waiting(a_row("w1", due_at=NOW + len(seen) * SECOND))
+    await looking
+    assert set(seen) == {1}
 
 
 async def test_rows_are_listed_by_due_time(store: Store) -> None:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import base64
+from datetime import timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from pydantic import JsonValue
 
-from orchestrator.app.tools import default_host, make_requestors, server_key
+from orchestrator.app.lifetimes import longest_lifetime
+from orchestrator.app.tools import (
+    default_host,
+    make_event_urls,
+    make_requestors,
+    make_retention,
+    make_sealer,
+    server_key,
+)
 from orchestrator.backends.irma import RequestKey
 from orchestrator.domain.errors import NotConfigured
 from orchestrator.domain.permissions import Refusal
+from orchestrator.domain.telling import EventUrl, Wanted
 from orchestrator.settings import IrmaServer, Settings
 from schemas.irma import revocation_request_from
 from tests.support import jwts
@@ -37,6 +47,21 @@ def settings(**fields: JsonValue) -> Settings:
             **fields,
         }
     )
+
+
+def test_urls_for_events_are_those_of_requestors_by_their_keys() -> None:
+    """With the types that are wanted; who has none is not among them."""
+    acme: JsonValue = {
+        "key": "k",
+        "routing_key": "acme",
+        "events_url": "https://acme.example/x",
+        "events_types": ["chain.*"],
+    }
+    found = settings(requestors={"Acme Shop": acme, "other": {"key": "l"}})
+    assert make_event_urls(found) == {
+        "acme": EventUrl(url="https://acme.example/x", wanted=Wanted(("chain.*",)))
+    }
+    assert "example/x" not in repr(make_event_urls(found))
 
 
 def test_a_token_or_nothing() -> None:
@@ -86,6 +111,53 @@ def test_the_default_host_is_where_apps_reach_the_server() -> None:
     assert default_host(settings()) == "irma.example:8088"
     elsewhere: JsonValue = {"url": URL, "client_url": "https://irma.example.org/x"}
     assert default_host(settings(irma_server=elsewhere)) == "irma.example.org"
+
+
+def test_the_sealer_has_all_keys() -> None:
+    """The current one seals, the older ones open."""
+    key, older = "A" * 43, "C" * 42 + "A"
+    keys = {"key": key, "key_id": "k2", "hash_key": "B" * 42 + "A"}
+    before = make_sealer(settings(sealing={**keys, "key": older, "key_id": "k1"}))
+    after = make_sealer(settings(sealing={**keys, "older_keys": {"k1": older}}))
+    sealed = before.seal(b"x", bound_to="a")
+    assert after.open(sealed, bound_to="a") == b"x"
+    assert after.key_id == "k2"
+    assert after.token_hash("t") == before.token_hash("t")
+
+
+def test_retention_is_known_by_the_requestors_key() -> None:
+    """As chains know their requestor by it."""
+    own: JsonValue = {"Acme": {"key": "k", "routing_key": "a1", "results_kept_s": 3_600}}
+    kept = make_retention(settings(requestors=own, results_kept_s=7_200))
+    assert kept.of("a1") == timedelta(hours=1)
+    assert kept.of("Acme") == timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    "fields,longest",
+    [
+        ({}, timedelta(days=7, hours=1)),
+        ({"chain": {"wall_time_s": 3_600}}, timedelta(days=7, seconds=960)),
+        ({"callbacks": {"reply_s": 700_000}}, timedelta(seconds=700_000)),
+        (
+            {"retry": {"background_delays_s": [500_000, 5], "jitter": 0.5}},
+            timedelta(seconds=750_000 + 3_600 + 20),
+        ),
+        (
+            {
+                "requestors": {
+                    "a": {"key": "k", "retry": {"background_delays_s": [900_000]}}
+                }
+            },
+            timedelta(seconds=1_080_020),
+        ),
+    ],
+)
+def test_the_longest_life_of_what_was_sealed(
+    fields: dict[str, JsonValue], longest: timedelta
+) -> None:
+    """URLs for IRMA servers and endpoints, retries and cancellations: the longest."""
+    assert longest_lifetime(settings(**fields)) == longest
 
 
 def test_permissions_to_revoke() -> None:

@@ -130,3 +130,29 @@ def test_a_message_is_held_by_one_fault_at_a_time() -> None:
 
     faults.released(kind)
     assert faults.now == frozenset()
+
+
+def test_each_change_of_the_faults_is_told() -> None:
+    """Whoever runs the worker hears what holds it; one more message is no news."""
+    told: list[set[str]] = []
+    faults = Faults("callbacks", lambda now: told.append(set(now)))
+
+    kind = faults.holds(None, STORE)
+    other = faults.holds(None, STORE)
+    kind = faults.holds(kind, BROKER)
+    faults.released(other)
+    faults.released(kind)
+
+    both = {"StoreUnavailable", "BrokerUnavailable"}
+    assert told == [{"StoreUnavailable"}, both, {"BrokerUnavailable"}, set()]
+
+
+def test_there_is_no_moment_without_a_fault_when_one_follows_another() -> None:
+    """A worker that is held all the time never calls itself ready in between."""
+    told: list[frozenset[str]] = []
+    faults = Faults("callbacks", told.append)
+
+    faults.holds(faults.holds(None, STORE), BROKER)
+
+    assert frozenset() not in told
+    assert faults.now == {"BrokerUnavailable"}

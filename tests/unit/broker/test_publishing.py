@@ -5,10 +5,10 @@ from __future__ import annotations
 from unittest.mock import create_autospec
 
 import pytest
-from aio_pika import DeliveryMode, RobustConnection
+from aio_pika import RobustConnection
 from aio_pika.abc import AbstractRobustChannel
 
-from orchestrator.broker.publishing import BODY_BYTES_MAX, BrokerPublisher, to_amqp
+from orchestrator.broker.publishing import BODY_BYTES_MAX, BrokerPublisher
 from orchestrator.domain.errors import Refused
 from orchestrator.ports import Message
 
@@ -23,15 +23,3 @@ async def test_a_message_that_is_too_long_is_refused_before_any_is_sent() -> Non
         await publisher.publish(Message(id="a", routing_key="history", body=b""), long)
 
     assert not channel.mock_calls
-
-
-def test_every_message_is_persistent_and_named() -> None:
-    """Whatever it is for; returns are matched by its id."""
-    amqp = to_amqp(
-        Message(id="e1:work", routing_key="sessions", body=b"x", headers={"a": "b"})
-    )
-
-    assert amqp.delivery_mode is DeliveryMode.PERSISTENT
-    assert amqp.message_id == "e1:work"
-    assert amqp.content_type == "application/json"
-    assert amqp.headers == {"a": "b"}

@@ -45,6 +45,7 @@ def test_a_dead_message_is_the_same_message_with_its_story() -> None:
             "queue": "sessions",
             "first-died-at": "2026-05-01T12:00:00.000+00:00",
             "died-at": "2026-05-01T12:00:00.000+00:00",
+            "deliveries": 1,
         },
     )
 
@@ -66,7 +67,16 @@ def test_who_dies_again_keeps_the_time_of_the_first_death() -> None:
         "died-at": "2026-05-01T13:00:00.000+00:00",
         "reason": "b",
         "queue": "callbacks",
+        "deliveries": 1,
     }
+
+
+def test_the_brokers_count_of_deliveries_is_kept() -> None:
+    """It counts those that came back; this one is one more."""
+    message = delivered(b"", headers={"x-delivery-count": 3})
+    dead = dead_message(message, queue="sessions", reason="a", now=NOON)
+
+    assert dead.headers["deliveries"] == 4
 
 
 def test_a_reason_is_bounded() -> None:

@@ -53,6 +53,7 @@ FIELDS = {
     ],
 }
 RESULT = parse_session_result(json.dumps(FIELDS))
+WIRE = RESULT.to_wire()
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ async def signer() -> AsyncIterator[Signer]:
 
 async def test_jwt_is_the_irma_servers(signer: Signer) -> None:
     """Header, claims and their values are those of a recorded result JWT."""
-    token = await signer.sign(RESULT, validity_s=120, now=NOW)
+    token = await signer.sign(WIRE, validity_s=120, now=NOW)
     assert token is not None
     assert jwt.get_unverified_header(token) == {"alg": "RS256", "typ": "JWT"}
     claims = jwt.decode(
@@ -86,7 +87,7 @@ async def test_issuer_is_as_configured() -> None:
         open_signer(KEY, issuer="") as no,
     ):
         for signer, issuer in ((named, "acme"), (no, None)):
-            token = await signer.sign(RESULT, validity_s=-5, now=NOW)
+            token = await signer.sign(WIRE, validity_s=-5, now=NOW)
             claims = jwt.decode(str(token), options={"verify_signature": False})
             assert claims.get("iss") == issuer
             assert claims["exp"] == IAT - 5
@@ -107,7 +108,7 @@ async def test_public_key_verifies(key: PrivateKey) -> None:
 async def test_other_keys_are_always_named(key: PrivateKey, algorithm: str) -> None:
     """No IRMA server has such a key, so the header says which it is; claims stay."""
     async with open_signer(key) as signer:
-        token = str(await signer.sign(RESULT, validity_s=120, now=NOW))
+        token = str(await signer.sign(WIRE, validity_s=120, now=NOW))
     assert jwt.get_unverified_header(token) == {
         "alg": algorithm,
         "typ": "JWT",
@@ -122,9 +123,11 @@ async def test_other_keys_are_always_named(key: PrivateKey, algorithm: str) -> N
 async def test_a_configured_name_is_told(key: PrivateKey) -> None:
     """With `jwt_kid` every JWT names its key, that of `/getproof` as well."""
     async with open_signer(key, kid="2026-01") as signer:
-        for sign in (signer.sign, signer.sign_legacy):
-            token = str(await sign(RESULT, validity_s=120, now=NOW))
-            assert jwt.get_unverified_header(token)["kid"] == "2026-01"
+        for token in (
+            await signer.sign(WIRE, validity_s=120, now=NOW),
+            await signer.sign_legacy(RESULT, validity_s=120, now=NOW),
+        ):
+            assert jwt.get_unverified_header(str(token))["kid"] == "2026-01"
         assert [jwk["kid"] for jwk in signer.public_keys] == ["2026-01"]
 
 
@@ -141,7 +144,7 @@ async def test_a_receiver_verifies_by_the_key_set(key: PrivateKey) -> None:
         keys = jwt.PyJWKSet.from_dict({"keys": list(signer.public_keys)})
         assert len(keys.keys) == 3
         for by in (earlier, signer):
-            token = str(await by.sign(RESULT, validity_s=120, now=NOW))
+            token = str(await by.sign(WIRE, validity_s=120, now=NOW))
             found = keys[jwt.get_unverified_header(token)["kid"]]
             jwt.decode(token, found, options={"verify_exp": False})
 
@@ -166,7 +169,7 @@ async def test_without_a_key_nothing_is_signed() -> None:
     async with open_signer(None) as signer:
         assert signer.public_key_pem is None
         assert signer.public_keys == []
-        assert await signer.sign(RESULT, validity_s=120, now=NOW) is None
+        assert await signer.sign(WIRE, validity_s=120, now=NOW) is None
         assert await signer.sign_legacy(RESULT, validity_s=120, now=NOW) is None
 
 
@@ -175,7 +178,7 @@ async def test_each_signature_is_fresh(signer: Signer) -> None:
     later = NOW.replace(hour=4)
     first, second = [
         jwt.decode(
-            str(await signer.sign(RESULT, validity_s=9, now=now)),
+            str(await signer.sign(WIRE, validity_s=9, now=now)),
             options={"verify_signature": False},
         )
         for now in (NOW, later)
@@ -224,7 +227,7 @@ async def test_whatever_takes_long_is_done_by_a_thread() -> None:
         ):
             await signer.sign_webhook(requestor, "id", body, now=NOW)
             assert threads.count == expected, requestor
-        await signer.sign(RESULT, validity_s=1, now=NOW)
+        await signer.sign(WIRE, validity_s=1, now=NOW)
         await signer.sign_legacy(RESULT, validity_s=1, now=NOW)
         assert threads.count == 4
 

@@ -31,6 +31,11 @@ SAID: list[tuple[str, dict[str, JsonValue], str]] = [
         "3 steps in 0.50 s, unexpected status 404",
     ),
     (
+        "chain.replayed",
+        {"again": "session", "ended": "expired", "reason": "timed out"},
+        "session again after it expired, timed out",
+    ),
+    (
         "session.requested",
         {
             "sessionType": "disclosing",
@@ -81,6 +86,11 @@ SAID: list[tuple[str, dict[str, JsonValue], str]] = [
         "callback.parked",
         CALLBACK | {"kept": "open"},
         "attempt 2, parked: its endpoint fails, https://shop.example:443",
+    ),
+    (
+        "callback.failed",
+        CALLBACK | {"reason": "cancelled by an operator"},
+        "attempt 2, cancelled by an operator, https://shop.example:443",
     ),
     (
         "callback.failed",

@@ -307,7 +307,7 @@ def test_the_same_answer_again_repeats_the_end_it_has_led_to() -> None:
     first = claimed(budget=budget)
     assert first.chain is not None
     again = claimed(following=first.steps[-1], chain=first.chain, budget=budget)
-    assert again == replace(first, steps=(), chain=None)
+    assert again == replace(first, steps=(), chain=None, ending=None)
 
 
 def test_the_same_answer_again_repeats_its_end_in_a_chain_that_was_opened_again() -> None:
@@ -315,7 +315,7 @@ def test_the_same_answer_again_repeats_its_end_in_a_chain_that_was_opened_again(
     budget = Budget(steps_max=1)
     first = claimed(budget=budget)
     again = claimed(following=first.steps[-1], chain=REPLAYED, budget=budget)
-    assert again == replace(first, steps=(), chain=None)
+    assert again == replace(first, steps=(), chain=None, ending=None)
     assert told(again) == ["chain.failed"]
 
 
@@ -376,7 +376,7 @@ def test_the_same_end_again_is_told_again() -> None:
     first = ended(step)
     assert first.chain is not None
     again = ended(step, first.steps[-1], chain=first.chain)
-    assert again == replace(first, outcome=Claim.MINE, steps=(), chain=None)
+    assert again == replace(first, outcome=Claim.MINE, steps=(), chain=None, ending=None)
     assert told(again) == ["session.started", "chain.failed"]
 
 

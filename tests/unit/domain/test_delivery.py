@@ -199,7 +199,7 @@ def test_where_nothing_would_be_tried_again_an_abort_changes_nothing(status: int
 
 @pytest.mark.parametrize(
     "reply,why",
-    [(answer(503), "status 503"), (no_answer(Fault.TLS), "no answer")],
+    [(answer(503), "status 503"), (no_answer(Fault.TLS), "no answer (tls)")],
 )
 def test_who_gives_up_in_the_end_says_after_how_many_attempts(
     reply: Reply, why: str

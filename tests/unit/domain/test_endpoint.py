@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.endpoint import NO_ORIGIN, origin_of
+from orchestrator.domain.endpoint import (
+    NO_ORIGIN,
+    endpoint_named,
+    events_origin_of,
+    origin_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -56,3 +61,25 @@ def test_what_cannot_be_called_has_no_origin(url: str) -> None:
 def test_nothing_after_the_host_is_ever_said(host: str, mark: str, rest: str) -> None:
     """Whatever a URL looks like, its path, query and fragment do not show."""
     assert "MARKER" not in origin_of(f"https://{host}.example{mark}MARKER{rest}")
+
+
+def test_an_endpoint_of_events_is_another_one() -> None:
+    """By a prefix that no URL which can be called has."""
+    url = "https://shop.example/told?x=1"
+    assert events_origin_of(url) == "events+https://shop.example:443"
+    assert origin_of(events_origin_of(url)) == NO_ORIGIN
+
+
+@pytest.mark.parametrize(
+    "text,endpoint",
+    [
+        ("https://shop.example/x", "https://shop.example:443"),
+        ("events+https://shop.example/x", "events+https://shop.example:443"),
+        ("events+shop.example", NO_ORIGIN),
+        ("events+events+https://shop.example", NO_ORIGIN),
+        ("shop.example", NO_ORIGIN),
+    ],
+)
+def test_operators_name_either(text: str, endpoint: str) -> None:
+    """As lists show them, or by any URL there."""
+    assert endpoint_named(text) == endpoint

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 from orchestrator.domain.chain import Slot
 from orchestrator.domain.posting import body_of, headers_of, traceparent_of
-from schemas.irma import session_result_from
+from schemas.irma import JsonObject
 
-FIELDS = {
+FIELDS: JsonObject = {
     "token": "Ht5cJ0pWq7ZbXk2mNv8R",
     "status": "CONNECTED",
     "type": "disclosing",
@@ -32,20 +32,20 @@ FIELDS = {
 
 def test_with_a_key_the_jwt_is_posted() -> None:
     """The JWT goes out as plain text, as an IRMA server with a key sends it."""
-    body = body_of(session_result_from(FIELDS), "a.b.c")
+    body = body_of(FIELDS, "a.b.c")
     assert body == (b"a.b.c", "text/plain; charset=UTF-8")
 
 
 def test_without_a_key_the_result_is_posted_as_it_came() -> None:
     """Nothing is added to the result's JSON and nothing left out."""
-    body, content_type = body_of(session_result_from(FIELDS), None)
+    body, content_type = body_of(FIELDS, None)
     assert content_type == "application/json; charset=UTF-8"
     assert json.loads(body) == FIELDS
 
 
 def test_letters_beyond_ascii_are_posted_as_they_are() -> None:
     """The JSON is UTF-8, as the content type says and an IRMA server writes it."""
-    body, _ = body_of(session_result_from(FIELDS), None)
+    body, _ = body_of(FIELDS, None)
     assert "Zoë".encode() in body
 
 

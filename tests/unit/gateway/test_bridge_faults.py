@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from orchestrator.domain.chain import Slot, StepState, View
+from orchestrator.domain.errors import StoreUnavailable
 from orchestrator.gateway import Options
 from orchestrator.ports import Changes
 from schemas.messages import (
@@ -24,6 +25,9 @@ from tests.unit.gateway.bridging import (
     posted,
     proved,
 )
+
+#: The default of `bridge_budget_s`.
+BUDGET_S = 3.5
 
 
 async def test_a_start_that_the_broker_does_not_take_stays_in_the_outbox(
@@ -45,9 +49,10 @@ async def test_a_start_that_the_broker_does_not_take_stays_in_the_outbox(
 
 
 async def test_a_mark_that_the_store_cannot_take_becomes_a_note(
-    workshop: Workshop, lose_store: LoseStore
+    workshop: Workshop, lose_store: LoseStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The result is in the broker; the session worker marks the row later (H4)."""
+    monkeypatch.setattr("orchestrator.gateway.bridge.STORE_AWAY_S", 0.0)
     begun = await workshop.begin()
     lose_store("decide")
     answer = await proved(workshop, begun)
@@ -58,6 +63,46 @@ async def test_a_mark_that_the_store_cannot_take_becomes_a_note(
     secrets = workshop.sealer.open_model(NoteSecrets, note.sealed, bound_to=note.id)
     assert (note.chain_id, note.step, secrets.token) == (begun.id, 1, begun.token)
     assert secrets.result == result_of(begun.token).to_wire()
+
+
+async def test_with_the_store_away_the_user_is_let_go_soon(
+    workshop: Workshop, lose_store: LoseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """204 long before the budget is over: without the store no wake-up can come."""
+    monkeypatch.setattr("orchestrator.gateway.bridge.STORE_AWAY_S", 0.0)
+    begun = await workshop.begin()
+    lose_store()
+    workshop.replies.script = _never
+    async with asyncio.timeout(BUDGET_S):
+        answer = await proved(workshop, begun)
+    assert answer.status == 204
+    assert workshop.replies.timeouts_s == [pytest.approx(BUDGET_S, abs=BUDGET_S / 2)]
+
+
+async def test_a_store_away_for_a_moment_lets_nobody_out_of_the_flow(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mark is tried again meanwhile, and the app goes on to the next session."""
+    begun = await workshop.begin()
+    script = endpoint_says(workshop, issuance())
+    with monkeypatch.context() as moment:
+        lost, decide = asyncio.Event(), workshop.store.decide
+
+        async def away(*_: object) -> None:
+            lost.set()
+            raise StoreUnavailable("the database is away")
+
+        moment.setattr(workshop.store, "decide", away)
+
+        async def store_comes() -> WakeUp | None:
+            await lost.wait()
+            moment.setattr(workshop.store, "decide", decide)
+            return await script()
+
+        workshop.replies.script = store_comes
+        answer = await proved(workshop, begun)
+    assert answer.status == 200
+    assert not [work for work in workshop.publisher.work if isinstance(work, NoteWork)]
 
 
 async def test_a_slow_store_does_not_hold_the_app(
@@ -100,9 +145,13 @@ async def test_with_the_broker_away_the_user_is_let_go_at_once(
 
 @pytest.mark.parametrize("kind", ["bridge", "callback"])
 async def test_with_both_away_nothing_is_accepted(
-    workshop: Workshop, lose_store: LoseStore, kind: str
+    workshop: Workshop,
+    lose_store: LoseStore,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
 ) -> None:
     """503 with a time to come back."""
+    monkeypatch.setattr("orchestrator.gateway.bridge.STORE_AWAY_S", 0.0)
     begun = await workshop.begin()
     workshop.publisher.down = True
     lose_store()
@@ -161,11 +210,10 @@ async def test_a_callback_is_kept_by_the_store_while_the_broker_is_away(
     assert row.message.routing_key == "sessions"
 
 
-@pytest.mark.parametrize("woken", [True, False])
 async def test_a_store_that_hangs_does_not_hold_the_answer(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, *, woken: bool
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """204 before the app is cut off, whether the row was to be forwarded or detached."""
+    """204 before the app is cut off, although the row was to be forwarded."""
     monkeypatch.setattr("orchestrator.gateway.bridge.CLOSING_S", 0.01)
     begun = await workshop.begin()
     script = endpoint_says(workshop, issuance())
@@ -179,7 +227,7 @@ async def test_a_store_that_hangs_does_not_hold_the_answer(
     async def store_hangs() -> WakeUp | None:
         wake_up = await script()
         hangs.set()
-        return wake_up if woken else None
+        return wake_up
 
     monkeypatch.setattr(workshop.store, "decide", hang)
     workshop.replies.script = store_hangs
@@ -187,3 +235,39 @@ async def test_a_store_that_hangs_does_not_hold_the_answer(
     answer = await post(workshop, begun.bridge, wire(result_of(begun.token)), app=app)
     assert (answer.status, answer.body) == (204, b"")
     assert (await workshop.row(begun.slot.following)).state is StepState.OFFERED
+
+
+async def test_a_detachment_that_takes_its_time_does_not_hold_the_app(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """204 at the deadline: after it the IRMA server still has to post its callback."""
+    begun = await workshop.begin()
+    script, answered = endpoint_says(workshop, issuance()), asyncio.Event()
+    decide, slow = workshop.store.decide, asyncio.Event()
+
+    async def slowly(
+        slot: Slot, rule: Callable[[View], tuple[object, Changes]]
+    ) -> object:
+        if slow.is_set():
+            await answered.wait()
+        return await decide(slot, rule)
+
+    monkeypatch.setattr(workshop.store, "decide", slowly)
+
+    async def store_slows() -> None:
+        await script()
+        await workshop.settled()
+        slow.set()
+
+    workshop.replies.script = store_slows
+    async with asyncio.timeout(BUDGET_S):
+        answer = await proved(workshop, begun)
+    assert answer.status == 204
+    assert (await workshop.row(begun.slot.following)).state is StepState.OFFERED
+    answered.set()
+    await workshop.settled()
+    assert (await workshop.row(begun.slot.following)).state is StepState.DETACHED
+
+
+async def _never() -> None:
+    await asyncio.Event().wait()

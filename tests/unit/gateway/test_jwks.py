@@ -21,7 +21,9 @@ async def test_the_key_set_verifies_what_was_signed(workshop: Workshop) -> None:
     async with open_signer(key, published=[before]) as signer:
         app = workshop.shared.at(replace(workshop.desk(), signer=signer))
         answer = await call(app, "GET", "/.well-known/jwks.json")
-        token = str(await signer.sign(result_of("T" * 20), validity_s=60, now=NOW))
+        token = str(
+            await signer.sign(result_of("T" * 20).to_wire(), validity_s=60, now=NOW)
+        )
     keys = jwt.PyJWKSet.from_dict(answer.fields)
     assert [one.key_id for one in keys.keys][1] == "2025"
     found = keys[jwt.get_unverified_header(token)["kid"]]

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from orchestrator.domain.chain import StepState
+from orchestrator.domain.retention import Retention
 from orchestrator.gateway import Options
 from schemas.irma import JsonObject, SessionResult, session_result_from
 from schemas.messages import End
@@ -145,7 +146,7 @@ async def test_results_are_told_as_long_as_configured(
     """Long after an IRMA server has forgotten; then unknown, whether purged or not."""
     begun = await ended(workshop, result_of("", "DONE"))
     workshop.backend.unreachable = True
-    kept = workshop.desk().options.results_kept
+    kept = workshop.desk().options.results_kept.common
     workshop.clock.advance(kept.total_seconds())
     assert (await get(workshop, begun.token, what)).status == 200
     workshop.clock.advance(1)
@@ -157,7 +158,7 @@ async def test_what_was_purged_is_unknown(workshop: Workshop) -> None:
     """Also where results would be kept longer now than when it was."""
     begun = await ended(workshop, result_of("", "DONE"))
     workshop.clock.advance(10)
-    assert await workshop.store.purge(workshop.clock(), limit=10) == 1
+    assert await workshop.store.purge(lambda _: workshop.clock(), limit=10) == 1
     answer = await get(workshop, begun.token)
     assert (answer.status, answer.fields["error"]) == (400, "SESSION_UNKNOWN")
 
@@ -165,7 +166,8 @@ async def test_what_was_purged_is_unknown(workshop: Workshop) -> None:
 async def test_how_long_results_are_told_can_be_configured(workshop: Workshop) -> None:
     """An installation that wants to know nothing for longer than it must."""
     begun = await ended(workshop, result_of("", "DONE"))
-    options = Options(public_url=PUBLIC_URL, results_kept=timedelta(minutes=5))
+    kept = Retention(own={"acme": timedelta(minutes=5)})
+    options = Options(public_url=PUBLIC_URL, results_kept=kept)
     app = workshop.shared.at(workshop.desk(options=options))
     workshop.clock.advance(301)
     path = f"/session/{begun.token}/result"

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from orchestrator.broker.management import Management
 from orchestrator.local import node
-from orchestrator.local.management import Management
 from orchestrator.local.rabbitmq import Broker
 
 FOLDER = Path("/somewhere/run/rabbitmq")

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from orchestrator.local.management import Management, ManagementError
+from orchestrator.broker.management import Management
+from orchestrator.domain.errors import ManagementError
 from orchestrator.local.rabbitmq import Broker
 
 
@@ -15,7 +16,7 @@ from orchestrator.local.rabbitmq import Broker
 class FakeManagement(Management):
     """Makes nothing, and remembers what it was to remove."""
 
-    fault: BaseException | None = None
+    fault: BaseException | None = field(default=None, kw_only=True)
     removed: list[str] = field(default_factory=list)
 
     async def make_vhost(self, name: str, *, for_user: str) -> None:
@@ -41,7 +42,7 @@ async def test_a_vhost_is_removed_by_whoever_made_it(
     fault: BaseException | None, removed: list[str]
 ) -> None:
     """Also when its making was cut short, but not when another one has it."""
-    management = FakeManagement("http://mq.example", "me", "SECRET", fault)
+    management = FakeManagement("http://mq.example", "me", "SECRET", fault=fault)
     broker = Broker("amqp://mq.example", "me", "SECRET", "3.10.8", management)
 
     async def use() -> None:

@@ -33,6 +33,7 @@ DATA: dict[str, dict[str, JsonValue]] = {
     "chain.failed": {"steps": 1, "durationS": 0.5, "reason": "unexpected status 404"},
     "chain.cancelled": {"steps": 1, "durationS": 0.5},
     "chain.expired": {"steps": 1, "durationS": 900.0, "reason": "timed out"},
+    "chain.replayed": {"again": "callback", "ended": "failed", "reason": "status 404"},
     "session.requested": {
         "sessionType": "disclosing",
         "backend": "irma",
@@ -62,6 +63,7 @@ DATA: dict[str, dict[str, JsonValue]] = {
 
 #: Every field that the open part of an event may have; look twice before adding one.
 OPEN_FIELDS = {
+    "again",
     "answer",
     "attempt",
     "attempts",
@@ -73,6 +75,7 @@ OPEN_FIELDS = {
     "disclosed",
     "duration_ms",
     "duration_s",
+    "ended",
     "endpoint",
     "failures",
     "fault",

@@ -160,9 +160,7 @@ def test_what_is_no_result_is_refused(document: str, text: str) -> None:
 @pytest.mark.trap("T5")
 def test_claims_hold_the_result_at_top_level() -> None:
     """A result JWT says when, by whom and what, with the result's own fields."""
-    claims = result_claims(
-        session_result_from(DONE), issuer="labserver", validity_s=300, now=1795296044
-    )
+    claims = result_claims(DONE, issuer="labserver", validity_s=300, now=1795296044)
     assert claims == {
         "exp": 1795296344,
         "iat": 1795296044,
@@ -174,7 +172,7 @@ def test_claims_hold_the_result_at_top_level() -> None:
 
 def test_empty_issuer_is_left_out() -> None:
     """Without an issuer there is no `iss`."""
-    claims = result_claims(session_result_from(DONE), issuer="", validity_s=1, now=0)
+    claims = result_claims(DONE, issuer="", validity_s=1, now=0)
     assert "iss" not in claims
 
 
@@ -182,13 +180,13 @@ def test_empty_issuer_is_left_out() -> None:
 def test_claims_give_the_result_back(document: Fields) -> None:
     """The result in a JWT's claims is the result that was put there."""
     result = session_result_from(document)
-    claims = result_claims(result, issuer="i", validity_s=1, now=0)
+    claims = result_claims(result.to_wire(), issuer="i", validity_s=1, now=0)
     assert result_from_claims(claims) == result
 
 
 def test_claims_of_another_subject_are_refused() -> None:
     """The subject of a result JWT has to fit the session's type."""
-    claims = result_claims(session_result_from(DONE), issuer="", validity_s=1, now=0)
+    claims = result_claims(DONE, issuer="", validity_s=1, now=0)
     with pytest.raises(InvalidSessionResult, match="sub: does not fit"):
         result_from_claims({**claims, "sub": "signing_result"})
 

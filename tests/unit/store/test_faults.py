@@ -122,6 +122,10 @@ class Failing:
         """Not used here."""
         raise NotImplementedError
 
+    async def write_single(self, act: Callable[[Connection], T]) -> T:
+        """Not used here."""
+        raise NotImplementedError
+
     async def write(self, act: Callable[[Connection], T]) -> T:
         """Run it without a connection; whether it may is the driver's to say."""
         outcome = act(Connection.__new__(Connection))

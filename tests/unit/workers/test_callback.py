@@ -36,7 +36,7 @@ async def test_the_result_is_posted_as_an_irma_server_does(workshop: Workshop) -
         b"header.claims.1",
         "text/plain; charset=UTF-8",
     )
-    assert workshop.signer.signed == [(result_of(TOKEN), 77, NOW)]
+    assert workshop.signer.signed == [(result_of(TOKEN).to_wire(), 77, NOW)]
     headers = {
         "webhook-id": work.id,
         "webhook-timestamp": str(int(NOW.timestamp())),

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from orchestrator.domain.delivery import Answer, Fault, NoAnswer
+from orchestrator.ports import Waiting
 from schemas.events import CallbackRetrying, Purpose
 from schemas.messages import (
     CallbackWork,
@@ -44,6 +45,24 @@ async def test_live_retries_are_made_while_the_app_waits(workshop: Workshop) -> 
     assert await workshop.waiting() == []
 
 
+async def test_a_retry_is_told_for_when_it_is_due(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the store takes to write its row."""
+    put = workshop.store.put_waiting
+
+    async def slowly(*rows: Waiting) -> None:
+        await put(*rows)
+        workshop.clock.advance(3.0)
+
+    monkeypatch.setattr(workshop.store, "put_waiting", slowly)
+    await post(workshop, workshop.callback(SLOT, TOKEN), answered(503))
+    (row,) = await workshop.store.waiting(limit=10)
+    (retrying,) = workshop.publisher.events
+    assert isinstance(retrying, CallbackRetrying)
+    assert retrying.data.next_at == row.due_at
+
+
 async def test_every_attempt_is_the_same_callback(workshop: Workshop) -> None:
     """Same id, same result; fresh time and fresh signature (G3)."""
     work = workshop.callback(SLOT, TOKEN, waited_s=3.5)
@@ -53,7 +72,7 @@ async def test_every_attempt_is_the_same_callback(workshop: Workshop) -> None:
     assert {sent.headers["webhook-id"] for sent in caller.posts} == {work.id}
     assert {sent.url for sent in caller.posts} == {TARGET}
     assert len({sent.body for sent in caller.posts}) == 4
-    assert {result.token for result, _, _ in workshop.signer.signed} == {TOKEN}
+    assert {result["token"] for result, _, _ in workshop.signer.signed} == {TOKEN}
     times = [at - NOW for _, _, at in workshop.signer.signed]
     assert [time.total_seconds() for time in times] == [0, 0.25, 0.75, 1.75]
     ids = [event.id for event in workshop.publisher.events]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -127,3 +129,33 @@ async def test_what_is_over_for_long_enough_loses_its_secrets(workshop: Workshop
     assert workshop.rows.token(row) is None
     assert row.final_status == "DONE"
     assert workshop.rows.token(await workshop.row(running.slot)) == running.token
+
+
+async def test_the_clock_tells_what_its_beats_fail_with(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for each change, until every beat succeeds."""
+    monkeypatch.setattr("workers.clock.FAULT_PAUSE_S", 0.0)
+    told: list[frozenset[str]] = []
+    stop = asyncio.Event()
+    publish_due = workshop.store.take_due_waiting
+    failures = 3
+
+    async def away(
+        now: datetime, *, owner: str, lease: timedelta, limit: int
+    ) -> list[Waiting]:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise StoreUnavailable("the database is away")
+        return await publish_due(now, owner=owner, lease=lease, limit=limit)
+
+    def hear(now: frozenset[str]) -> None:
+        told.append(now)
+        if not now:
+            stop.set()
+
+    monkeypatch.setattr(workshop.store, "take_due_waiting", away)
+    async with asyncio.timeout(5):
+        await replace(workshop.clock_worker(), told=hear).run(stop)
+    assert told == [frozenset({"StoreUnavailable"}), frozenset()]

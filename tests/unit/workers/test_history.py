@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.domain.errors import BrokerUnavailable, StoreUnavailable
+from orchestrator.domain.telling import EventUrl, Wanted
 from orchestrator.ports import EVENTS_EXCHANGE, Message, Queues
 from schemas.events import (
     CLOUDEVENTS_JSON,
@@ -16,9 +19,11 @@ from schemas.events import (
     dump_event,
     parse_event,
 )
+from schemas.messages import EventWork, parse_work
 from tests.support.samples import NOW, batch
 from tests.support.workshop import Workshop
 from tests.unit.conftest import LoseStore
+from workers.history import Recent
 
 
 def event(
@@ -99,6 +104,33 @@ async def test_an_endpoints_event_is_for_operators(workshop: Workshop) -> None:
     assert keys == ["endpoint.paused._operator", "session.started.acme"]
     assert told(workshop) == [("p", 1), ("a", 1)]
     assert await written(workshop, origin) == ["p"]
+
+
+async def test_an_event_goes_to_its_requestors_url_too(workshop: Workshop) -> None:
+    """By name, after the others, with the same body; of the types that are wanted."""
+    worker = replace(
+        workshop.history_worker(),
+        urls={
+            "acme": EventUrl(url="https://acme.example/MARKER"),
+            "picky": EventUrl(url="http://x.example", wanted=Wanted(("chain.*",))),
+        },
+    )
+    await worker(
+        batch(
+            *bodies(
+                event("a"),
+                event("b", chain="C2", requestor="other"),
+                event("c", chain="C3", requestor="picky"),
+            )
+        )
+    )
+    (told_acme,) = workshop.publisher.to(Queues.CALLBACKS_EVENTS)
+    work = parse_work(told_acme.body)
+    assert isinstance(work, EventWork)
+    assert (work.event_id, work.requestor, work.chain_id) == ("a", "acme", "C1")
+    assert work.endpoint == "events+https://acme.example:443"
+    assert work.event.encode() == workshop.publisher.messages[0].body
+    assert b"MARKER" not in told_acme.body
 
 
 async def test_causes_come_first_within_a_batch(workshop: Workshop) -> None:
@@ -192,6 +224,48 @@ async def test_a_mark_that_fails_is_made_later(
     with pytest.raises(StoreUnavailable):
         await workshop.history_worker()(batch(*bodies(event("a"))))
     assert len(await workshop.store.unpublished_events(10)) == 1
+
+
+async def test_what_was_just_written_is_not_read_again(
+    workshop: Workshop, lose_store: LoseStore
+) -> None:
+    """The store says which and in which order; the events themselves are at hand."""
+    lose_store("unpublished_events")
+    await workshop.history_worker()(batch(*bodies(event("a"), event("b", "a"))))
+    assert told(workshop) == [("a", 1), ("b", 2)]
+    assert await workshop.store.unpublished_ids(10) == []
+
+
+async def test_a_cause_that_was_just_written_is_not_asked_for(
+    workshop: Workshop, lose_store: LoseStore
+) -> None:
+    """Most causes are from the batches just before."""
+    worker = workshop.history_worker()
+    await worker(batch(*bodies(event("a"))))
+    lose_store("known_events")
+    await worker(batch(*bodies(event("b", "a"))))
+    assert await written(workshop) == ["a", "b"]
+
+
+async def test_what_could_not_be_written_is_not_taken_for_written(
+    workshop: Workshop, lose_store: LoseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it caused waits for it, as if it had never come."""
+    worker = workshop.history_worker()
+    lose_store("append_events")
+    with pytest.raises(StoreUnavailable):
+        await worker(batch(*bodies(event("a"))))
+    monkeypatch.undo()
+    outcome = await worker(batch(*bodies(event("b", "a"))))
+    assert outcome.deferred == [0]
+
+
+async def test_only_the_latest_ids_are_kept_in_mind() -> None:
+    """The memory of a worker does not grow with what it has written."""
+    recent = Recent(3)
+    recent.add(["a", "b"])
+    recent.add(["c", "d", "b"])
+    assert [event_id in recent for event_id in "abcd"] == [False, True, True, True]
 
 
 async def test_many_events_are_told_in_portions(

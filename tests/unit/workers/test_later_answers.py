@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from structlog.testing import capture_logs
 
 from orchestrator.domain.chain import ChainState, StepState
 from orchestrator.domain.delivery import Answer
+from orchestrator.ports import Waiting
 from schemas.events import CallbackAnswered, ChainEnded, Purpose
 from schemas.irma import session_request_from
 from schemas.messages import CallbackWork, Wake
@@ -83,11 +85,29 @@ async def test_the_last_202_sets_the_deadline(workshop: Workshop) -> None:
     assert row.due_at == NOW + timedelta(seconds=40) + HOUR
 
 
+async def test_a_deadline_is_there_while_it_is_moved(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that dies before its write was taken leaves the deadline as it was."""
+    work = workshop.callback(SLOT, TOKEN)
+    await post(workshop, work, answered(202))
+    (before,) = await workshop.store.waiting(limit=10)
+
+    async def die(_: Waiting) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(workshop.store, "replace_waiting", die)
+    workshop.clock.advance(40)
+    with pytest.raises(asyncio.CancelledError):
+        await post(workshop, work, answered(202))
+    assert await workshop.store.waiting(limit=10) == [before]
+
+
 async def test_while_the_store_is_away_the_202_is_held(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, lose_store: LoseStore
 ) -> None:
     """It has answered: nobody is told before the deadline is there, nor asked again."""
-    lose_store("put_waiting")
+    lose_store("replace_waiting")
     work = workshop.callback(SLOT, TOKEN, waited_s=3.5)
 
     def back() -> None:

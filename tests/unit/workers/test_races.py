@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from structlog.testing import capture_logs
 
 from orchestrator.domain import handover
 from orchestrator.domain.chain import ChainState, StepState
 from orchestrator.domain.handover import Detach, Forward
 from schemas.irma import JsonObject
-from schemas.messages import IntakeWork, NotifyWork
+from schemas.messages import End, IntakeWork, NotifyWork
 from tests.support.fakes import token_of
-from tests.support.samples import FULLNAME, delivery, disclosure, result_of
-from tests.support.workshop import Begun, Workshop
+from tests.support.samples import FULLNAME, delivery, disclosure, issuance, result_of
+from tests.support.workshop import Begun, EndpointAnswer, Workshop
 from tests.unit.gateway.bridging import endpoint_says, proved
 from tests.unit.workers.answering import (
     SECOND,
@@ -24,10 +27,14 @@ from tests.unit.workers.answering import (
     telling,
     told,
 )
+from tests.unit.workers.later import work_through
 
 #: How long the app may wait, and the last moment before that is over.
 BUDGET_S = 3.5
 IN_TIME_S = 3.499_999
+
+#: What the log says of each answer.
+CLAIMS = {"session.claimed", "session.answer_lost"}
 
 
 async def started_again(workshop: Workshop, begun: Begun) -> None:
@@ -77,6 +84,30 @@ async def test_the_gateway_claims_about_at_its_deadline(
     begun = await offered(workshop)
     workshop.clock.advance(after_s)
     assert await forward(workshop, begun) is outcome
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [(issuance(), disclosure()), (issuance(), End.COMPLETED), (End.FAILED, issuance())],
+    ids=["sessions", "session-and-end", "end-and-session"],
+)
+async def test_of_two_different_answers_at_once_one_counts(
+    workshop: Workshop, answers: tuple[EndpointAnswer, EndpointAnswer]
+) -> None:
+    """Two workers have them: one claims the slot and is followed, the other is logged."""
+    begun = await workshop.begin()
+    with capture_logs() as logs:
+        await asyncio.gather(
+            *(says(workshop, begun, answer, waited_s=None) for answer in answers)
+        )
+    outcomes = sorted(line["event"] for line in logs if line["event"] in CLAIMS)
+    assert outcomes == ["session.answer_lost", "session.claimed"]
+    while await work_through(workshop):
+        pass
+    first, second = await workshop.store.steps(begun.id)
+    assert (second.slot, first.slot) == (begun.slot.following, begun.slot)
+    assert second.state in {StepState.LIVE, StepState.END}
+    assert len(workshop.backend.requests) == 1 + (second.state is StepState.LIVE)
 
 
 # ------------------------------------------------------------- the gateway in between

@@ -131,9 +131,9 @@ class Ledger:
         allowed = row.state is old or row.state in TRANSITIONS.get(old, set())
         hold(f"the transition {old} -> {row.state} exists", allowed)
         if before is not None:
-            hold("one claim per slot", _claim(before) == _claim(row))
+            hold("one claim per slot", claim_of(before) == claim_of(row))
         if not self.open:
-            hold("H9: nothing changes on an ended chain", _finished(before, row))
+            hold("H9: nothing changes on an ended chain", only_finished(before, row))
         self.rows[row.slot] = row
 
     def _end(self, chain: Chain) -> None:
@@ -142,11 +142,12 @@ class Ledger:
         self.chain = chain
 
 
-def _claim(row: Step) -> tuple[object, ...]:
+def claim_of(row: Step) -> tuple[object, ...]:
+    """What a row has from who claimed its slot."""
     return row.cause, row.answer_hash, row.created_at, row.session_type
 
 
-def _finished(before: Step | None, row: Step) -> bool:
+def only_finished(before: Step | None, row: Step) -> bool:
     """Whether only a completed row got its final state, or is looked at again."""
     if before is None:
         return False

@@ -1,0 +1,314 @@
+"""The port `Replays` on a database: plans, and the failures they have claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import and_, bindparam, func, or_, select, update
+
+from orchestrator.domain.failing import FailureFilter, FailureGroup
+from orchestrator.domain.replay_outcomes import OnItsWay, Went
+from orchestrator.domain.replaying import (
+    Claimed,
+    CutOff,
+    Mark,
+    Outcome,
+    Replay,
+    ReplayState,
+)
+from orchestrator.ports import Clock
+from orchestrator.store import failures as found
+from orchestrator.store import on_the_way
+from orchestrator.store.database import Database
+from orchestrator.store.rows import Values
+from orchestrator.store.tables import CLAIMED_STILL, failures, replays
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, RowMapping
+
+_FIELDS: Final = tuple(
+    field.name for field in fields(Replay) if field.name not in {"filter", "cut_off"}
+)
+#: What rules change; all else is fixed at the making or counted.
+_RULED: Final = (
+    "state",
+    "version",
+    "why",
+    "canary_step",
+    "group_number",
+    "settled",
+    "sealed_url",
+    "started_at",
+    "ended_at",
+)
+_OF_GROUP: Final = ("group_taken", "group_well", "group_ill")
+
+_ONE: Final = select(replays).where(replays.c.id == bindparam("replay_id"))
+_LOCKED: Final = _ONE.with_for_update()
+_NEWEST: Final = select(replays).order_by(replays.c.id.desc()).limit(bindparam("limit"))
+_WORK: Final = (
+    select(replays)
+    .where(
+        replays.c.settled.is_(False),
+        replays.c.state != ReplayState.PAUSED,
+        or_(
+            replays.c.lease_owner == bindparam("owner"),
+            replays.c.lease_until.is_(None),
+            replays.c.lease_until <= bindparam("now"),
+        ),
+    )
+    .order_by(replays.c.id)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
+)
+_REFUSALS: Final = (
+    select(failures.c.note, func.count().label("rows"))
+    .where(
+        failures.c.replay_id == bindparam("replay_id"),
+        failures.c.outcome == Outcome.REFUSED,
+    )
+    .group_by(failures.c.note)
+    .order_by(func.count().desc())
+    .limit(bindparam("limit"))
+)
+_MARK: Final = (
+    update(failures)
+    .where(
+        failures.c.number == bindparam("marked"),
+        failures.c.replay_id == bindparam("whose"),
+        failures.c.outcome.is_(None),
+    )
+    .values(outcome=bindparam("outcome"), note=bindparam("note"))
+)
+
+#: As many ids as one query names.
+_IDS: Final = 1_000
+
+
+class SqlReplays:
+    """Failures, and the plans that replay them; see `ports.Replays`."""
+
+    def __init__(self, database: Database, *, now: Clock) -> None:
+        self._database = database
+        self._now = now
+
+    async def cut_off(self) -> CutOff:
+        """Now, and the last failure that is written."""
+
+        def last(connection: Connection) -> int:
+            return connection.execute(found.LAST).scalar() or 0
+
+        number = await self._database.look(last)
+        return CutOff(at=self._now(), number=number)
+
+    async def groups(
+        self, which: FailureFilter, cut_off: CutOff, *, limit: int
+    ) -> list[FailureGroup]:
+        """The failures that are meant, in groups."""
+        rows = await self._database.read(found.grouped(which, cut_off, limit))
+        return [found.group_of(row) for row in rows]
+
+    async def unknown(self, chain_ids: Sequence[str]) -> list[str]:
+        """Which of these chains have never failed."""
+        known: set[str] = set()
+        for start in range(0, len(chain_ids), _IDS):
+            some = chain_ids[start : start + _IDS]
+            rows = await self._database.read(found.KNOWN, ids=some)
+            known |= {row["chain_id"] for row in rows}
+        return [chain_id for chain_id in chain_ids if chain_id not in known]
+
+    async def add(self, plan: Replay) -> None:
+        """Write a new plan."""
+        values = _values(plan)
+        await self._database.write(
+            lambda connection: connection.execute(replays.insert(), values).rowcount
+        )
+
+    async def plan(self, replay_id: str) -> Replay | None:
+        """One plan."""
+        rows = await self._database.read(_ONE, replay_id=replay_id)
+        return _plan_of(rows[0]) if rows else None
+
+    async def plans(self, *, limit: int) -> list[Replay]:
+        """The newest plans first."""
+        return [_plan_of(row) for row in await self._database.read(_NEWEST, limit=limit)]
+
+    async def refusals(self, replay_id: str, *, limit: int) -> dict[str, int]:
+        """Why failures of a plan were refused, and how many."""
+        rows = await self._database.read(_REFUSALS, replay_id=replay_id, limit=limit)
+        return {row["note"] or "": row["rows"] for row in rows}
+
+    async def change(self, before: Replay, after: Replay) -> bool:
+        """Compare the version and set."""
+        values = _values(after)
+        names = list(_RULED)
+        if after.group_number != before.group_number:
+            names += _OF_GROUP
+        same = and_(replays.c.id == after.id, replays.c.version == before.version)
+        statement = update(replays).where(same)
+        statement = statement.values({name: values[name] for name in names})
+        return await self._database.write(
+            lambda connection: connection.execute(statement).rowcount == 1
+        )
+
+    async def lease(
+        self, owner: str, now: datetime, *, lease: timedelta, limit: int
+    ) -> list[Replay]:
+        """Plans with something to do, which nobody else has meanwhile."""
+
+        def act(connection: Connection) -> list[Replay]:
+            values = {"owner": owner, "now": now, "limit": limit}
+            rows = connection.execute(_WORK, values).mappings().all()
+            mine = replays.c.id.in_([row["id"] for row in rows])
+            held = update(replays).where(mine)
+            if rows:
+                until = now + lease
+                connection.execute(held.values(lease_owner=owner, lease_until=until))
+            return [_plan_of(row) for row in rows]
+
+        return await self._database.write(act)
+
+    async def claim(self, plan: Replay, *, limit: int) -> int:
+        """Claim failures of the next page; whoever else claims waits for the commit."""
+
+        def act(connection: Connection) -> int:
+            locked = _locked(connection, plan.id)
+            after, to = locked.claimed_to, locked.cut_off.number
+            if locked.state is not ReplayState.RUNNING:
+                return 0
+            page = found.end_of_page(after, to, limit)
+            end = connection.execute(page).scalars().first() or to
+            query = found.claimable(locked.filter, locked.cut_off, after=after, to=end)
+            numbers = connection.execute(query).scalars().all()
+            if numbers:
+                mine = update(failures).where(failures.c.number.in_(numbers))
+                connection.execute(mine.values(replay_id=plan.id))
+            _count(connection, plan.id, claimed=len(numbers))
+            cursor = update(replays).where(replays.c.id == plan.id)
+            connection.execute(cursor.values(claimed_to=end))
+            return len(numbers)
+
+        return await self._database.write(act)
+
+    async def take(
+        self, plan: Replay, now: datetime, *, without: Collection[str], limit: int
+    ) -> list[Claimed]:
+        """The next failures of a plan; of a cancelled one only what was begun."""
+
+        def act(connection: Connection) -> list[Claimed]:
+            locked = _locked(connection, plan.id)
+            query = (
+                select(failures)
+                .where(CLAIMED_STILL, failures.c.replay_id == plan.id)
+                .order_by(failures.c.number)
+                .limit(limit)
+                .with_for_update()
+            )
+            if without:
+                others = failures.c.endpoint.not_in(sorted(without))
+                query = query.where(or_(failures.c.endpoint.is_(None), others))
+            if locked.state is not ReplayState.RUNNING:
+                query = query.where(failures.c.taken_at.is_not(None))
+            rows = connection.execute(query).mappings().all()
+            fresh = [row["number"] for row in rows if row["taken_at"] is None]
+            if fresh:
+                these = update(failures).where(failures.c.number.in_(fresh))
+                group = locked.group_number
+                connection.execute(these.values(taken_at=now, group_number=group))
+                _count(connection, plan.id, group_taken=len(fresh))
+            return [_claimed_of(row) for row in rows]
+
+        return await self._database.write(act)
+
+    async def mark(self, replay_id: str, marks: Sequence[Mark]) -> None:
+        """Note and count what became of failures, each once."""
+
+        def act(connection: Connection) -> None:
+            done = dict.fromkeys(Outcome, 0)
+            for mark in marks:
+                values = {"marked": mark.number, "whose": replay_id}
+                told = {"outcome": mark.outcome, "note": mark.note}
+                done[mark.outcome] += connection.execute(_MARK, values | told).rowcount
+            replayed, refused = done[Outcome.REPLAYED], done[Outcome.REFUSED]
+            _count(connection, replay_id, replayed=replayed, refused=refused)
+
+        await self._database.write(act)
+
+    async def on_their_way(self, replay_id: str, *, limit: int) -> list[OnItsWay]:
+        """Replays of a plan whose outcome is not known."""
+        return await self._database.look(
+            lambda connection: on_the_way.look(connection, replay_id, limit)
+        )
+
+    async def judge(self, plan: Replay, went: Mapping[int, Went]) -> None:
+        """Note and count what replays came to, each once."""
+
+        def act(connection: Connection) -> None:
+            locked = _locked(connection, plan.id)
+            groups = on_the_way.judge(connection, went)
+            for (group, how), count in groups.items():
+                _count(connection, plan.id, **{how.value: count})
+                if group == locked.group_number:
+                    _count(connection, plan.id, **{f"group_{how.value}": count})
+
+        await self._database.write(act)
+
+    async def release(self, replay_id: str, *, limit: int) -> int:
+        """Let failures go that were never begun."""
+        never = (
+            select(failures.c.number)
+            .where(
+                CLAIMED_STILL,
+                failures.c.replay_id == replay_id,
+                failures.c.taken_at.is_(None),
+            )
+            .order_by(failures.c.number)
+            .limit(limit)
+        )
+        free = update(failures).where(failures.c.number.in_(never)).values(replay_id=None)
+        return await self._database.write(
+            lambda connection: connection.execute(free).rowcount
+        )
+
+
+def _locked(connection: Connection, replay_id: str) -> Replay:
+    row = connection.execute(_LOCKED, {"replay_id": replay_id}).mappings().one()
+    return _plan_of(row)
+
+
+def _count(connection: Connection, replay_id: str, **more: int) -> None:
+    """Count on."""
+    values = {name: replays.c[name] + count for name, count in more.items() if count}
+    if values:
+        mine = update(replays).where(replays.c.id == replay_id)
+        connection.execute(mine.values(values))
+
+
+def _values(plan: Replay) -> Values:
+    """A plan as its row; who has leased it is nobody else's."""
+    return {name: getattr(plan, name) for name in _FIELDS} | {
+        "filter": found.filter_values(plan.filter),
+        "cut_off_at": plan.cut_off.at,
+        "cut_off_number": plan.cut_off.number,
+    }
+
+
+def _plan_of(row: RowMapping) -> Replay:
+    """A row as its plan."""
+    own = {name: row[name] for name in _FIELDS} | {"state": ReplayState(row["state"])}
+    return Replay(
+        filter=found.filter_of(row["filter"]),
+        cut_off=CutOff(at=row["cut_off_at"], number=row["cut_off_number"]),
+        **own,
+    )
+
+
+def _claimed_of(row: RowMapping) -> Claimed:
+    return Claimed(
+        number=row["number"],
+        failure=found.failure_of(row),
+        begun=row["taken_at"] is not None,
+    )

@@ -1,0 +1,343 @@
+"""The port `Replays`: failures are written with ends of chains, claimed, counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from orchestrator.domain import replaying
+from orchestrator.domain.chain import ChainState, Slot, StepState
+from orchestrator.domain.failing import Failure, FailureFilter, FailureReason
+from orchestrator.domain.replay_outcomes import Went, judged
+from orchestrator.domain.replaying import (
+    Claimed,
+    CutOff,
+    Mark,
+    Outcome,
+    Replay,
+    ReplayState,
+)
+from orchestrator.ports import Changes, Store
+from tests.contract.store.samples import LEASE, NOW, SECOND, a_chain, a_row, a_step
+from tests.support.replays import SHOP, a_failure, a_plan
+
+OTHER = "https://other.example:443"
+ALL = FailureFilter()
+
+
+async def write(store: Store, slot: Slot, changes: Changes) -> None:
+    """A rule has decided this."""
+    await store.decide(slot, lambda _: (None, changes))
+
+
+async def fail(store: Store, *failures: Failure) -> CutOff:
+    """Chains end with these failures; the cut-off after that."""
+    for failure in failures:
+        slot = failure.slot
+        chain = a_chain(slot.chain_id, requestor=failure.requestor)
+        await store.begin_chain(chain, a_step(slot.chain_id), [])
+        ended = replace(chain, state=ChainState.FAILED, ended_at=failure.failed_at)
+        await write(store, slot, Changes(chain=ended, failure=failure))
+    return await store.replays.cut_off()
+
+
+async def many(store: Store, count: int) -> CutOff:
+    """As many failures."""
+    return await fail(store, *(a_failure(f"C{n}") for n in range(count)))
+
+
+async def running(store: Store, plan: Replay) -> Replay:
+    """A plan that a worker has taken up."""
+    made = replace(plan, state=ReplayState.RUNNING)
+    await store.replays.add(made)
+    return made
+
+
+async def plan_of(store: Store, replay_id: str = "R1") -> Replay:
+    """A plan as it stands."""
+    plan = await store.replays.plan(replay_id)
+    assert plan is not None
+    return plan
+
+
+async def claimed(store: Store, cut_off: CutOff, replay_id: str = "R1") -> Replay:
+    """A running plan that has claimed all it means."""
+    plan = await running(store, replace(a_plan(replay_id), cut_off=cut_off))
+    await store.replays.claim(plan, limit=100)
+    return await plan_of(store, replay_id)
+
+
+async def taken(
+    store: Store, plan: Replay, limit: int = 100, without: Sequence[str] = ()
+) -> list[Claimed]:
+    """The next failures of a plan."""
+    return await store.replays.take(plan, NOW, without=without, limit=limit)
+
+
+def chains_of(found: Sequence[Claimed]) -> list[str]:
+    """Their chains."""
+    return [one.failure.slot.chain_id for one in found]
+
+
+async def test_a_failure_is_written_with_its_chains_end(store: Store) -> None:
+    """Once for each generation, however often its message comes."""
+    failure = a_failure(endpoint=None, status=None)
+    cut_off = await fail(store, failure)
+    changes = Changes(failure=replace(failure, text="another"))
+    await write(store, failure.slot, changes)
+    plan = await claimed(store, cut_off)
+    (one,) = await taken(store, plan)
+    assert one == Claimed(number=cut_off.number, failure=failure, begun=False)
+
+
+async def test_failures_are_grouped_with_counts_and_times(store: Store) -> None:
+    """By reason, endpoint and status; the most first."""
+    cut_off = await fail(
+        store,
+        a_failure("C1", failed_at=NOW - 9 * SECOND),
+        a_failure("C2", failed_at=NOW - 5 * SECOND),
+        a_failure("C3", endpoint=OTHER, status=502),
+    )
+    many, few = await store.replays.groups(ALL, cut_off, limit=9)
+    assert (many.reason, many.endpoint, many.status) == ("status", SHOP, 503)
+    assert (many.open, many.purged, many.claimed) == (2, 0, 0)
+    assert (many.first_at, many.last_at) == (NOW - 9 * SECOND, NOW - 5 * SECOND)
+    assert (few.endpoint, few.open) == (OTHER, 1)
+
+
+@pytest.mark.parametrize(
+    "which, expected",
+    [
+        (ALL, {"C1", "C2"}),
+        (FailureFilter(requestor="acme"), {"C1"}),
+        (FailureFilter(endpoint=SHOP), {"C1"}),
+        (FailureFilter(reason=FailureReason.STATUS), {"C1"}),
+        (FailureFilter(status=503), {"C1"}),
+        (FailureFilter(step=3), {"C2"}),
+        (FailureFilter(since=NOW), {"C2"}),
+        (FailureFilter(until=NOW), {"C1"}),
+        (FailureFilter(chain_ids=("C2", "C9")), {"C2"}),
+        (FailureFilter(requestor="acme", endpoint=OTHER), set()),
+    ],
+)
+async def test_a_plan_claims_what_its_filter_means(
+    store: Store, which: FailureFilter, expected: set[str]
+) -> None:
+    """And what is shown before is what is claimed; the filter is kept as it is."""
+    cut_off = await fail(
+        store,
+        a_failure("C1", failed_at=NOW - SECOND),
+        a_failure(
+            "C2",
+            requestor="else",
+            endpoint=OTHER,
+            reason=FailureReason.NO_ANSWER,
+            status=None,
+            step=3,
+        ),
+    )
+    groups = await store.replays.groups(which, cut_off, limit=9)
+    plan = await running(store, replace(a_plan(which=which), cut_off=cut_off))
+    assert await store.replays.claim(plan, limit=100) == len(expected)
+    assert sum(group.open for group in groups) == len(expected)
+    assert set(chains_of(await taken(store, plan))) == expected
+    assert (await plan_of(store)).filter == which
+
+
+async def test_claiming_goes_page_by_page_up_to_the_cut_off(store: Store) -> None:
+    """What fails later is not taken; of which the plan knows where it was."""
+    cut_off = await many(store, 5)
+    await fail(store, a_failure("late"))
+    plan = await running(store, replace(a_plan(), cut_off=cut_off))
+    pages = []
+    while (await plan_of(store)).claiming:
+        pages.append(await store.replays.claim(plan, limit=2))
+    assert pages == [2, 2, 1]
+    assert (await plan_of(store)).claimed == 5
+    assert "late" not in chains_of(await taken(store, plan))
+
+
+async def test_a_failure_is_claimed_by_one_plan(store: Store, other: Store) -> None:
+    """Two claim at the same moment, on two connections: none has both."""
+    cut_off = await many(store, 20)
+    one = await running(store, replace(a_plan("R1"), cut_off=cut_off))
+    two = await running(store, replace(a_plan("R2"), cut_off=cut_off))
+    counts = await asyncio.gather(
+        store.replays.claim(one, limit=100), other.replays.claim(two, limit=100)
+    )
+    assert sum(counts) == 20
+    mine, theirs = await taken(store, one), await taken(store, two)
+    assert len({*chains_of(mine), *chains_of(theirs)}) == 20
+    groups = await store.replays.groups(ALL, cut_off, limit=9)
+    assert [(group.open, group.claimed) for group in groups] == [(0, 20)]
+
+
+async def test_what_was_purged_is_told_and_not_claimed(store: Store) -> None:
+    """Its results are gone; that it has failed stays known."""
+    cut_off = await many(store, 2)
+    chain = await store.chain("C0")
+    assert chain is not None
+    purged = replace(chain, purged_at=NOW)
+    await write(store, Slot(chain_id="C0", step=1), Changes(chain=purged))
+    (group,) = await store.replays.groups(ALL, cut_off, limit=9)
+    assert (group.open, group.purged) == (1, 1)
+    assert (await claimed(store, cut_off)).claimed == 1
+
+
+async def test_a_chain_that_was_opened_again_has_not_failed(store: Store) -> None:
+    """It may fail again in its next generation, which is another failure."""
+    cut_off = await many(store, 1)
+    opened = replace(a_chain("C0"), generation=1, replayed_at=NOW)
+    await write(store, Slot(chain_id="C0", step=1), Changes(chain=opened))
+    assert await store.replays.groups(ALL, cut_off, limit=9) == []
+    assert (await claimed(store, cut_off)).claimed == 0
+
+
+async def test_chains_that_never_failed_are_unknown(store: Store) -> None:
+    """In the order in which they were named."""
+    await many(store, 2)
+    assert await store.replays.unknown(["C9", "C1", "C8"]) == ["C9", "C8"]
+
+
+async def test_failures_are_taken_in_order_and_again_until_they_are_marked(
+    store: Store,
+) -> None:
+    """What was in hand of a worker that died comes first, and is known as begun."""
+    plan = await claimed(store, await many(store, 3))
+    assert chains_of(await taken(store, plan, 2)) == ["C0", "C1"]
+    again = await taken(store, plan, 3)
+    assert [one.begun for one in again] == [True, True, False]
+    first, second, _ = again
+    refused = Mark(number=second.number, outcome=Outcome.REFUSED, note="too old")
+    marks = [Mark(number=first.number, outcome=Outcome.REPLAYED), refused]
+    for _ in range(2):
+        await store.replays.mark(plan.id, marks)
+    counted = await plan_of(store)
+    assert (counted.replayed, counted.refused, counted.left) == (1, 1, 1)
+    assert counted.group_taken == 3
+    assert await store.replays.refusals(plan.id, limit=9) == {"too old": 1}
+    assert chains_of(await taken(store, plan)) == ["C2"]
+
+
+async def test_endpoints_can_be_left_out(store: Store) -> None:
+    """What has none is never left out."""
+    cut_off = await fail(
+        store,
+        a_failure("C1"),
+        a_failure("C2", endpoint=OTHER),
+        a_failure("C3", endpoint=None),
+    )
+    plan = await claimed(store, cut_off)
+    assert chains_of(await taken(store, plan, without=[SHOP])) == ["C2", "C3"]
+
+
+async def test_a_paused_plan_gives_nothing_new(store: Store) -> None:
+    """Its state is looked at under its lock, whatever the worker still believes."""
+    plan = await claimed(store, await many(store, 2))
+    paused = replaying.paused(plan)
+    assert paused is not None
+    assert await store.replays.change(plan, paused)
+    assert await taken(store, plan) == []
+
+
+async def test_of_two_who_change_a_plan_one_does(store: Store, other: Store) -> None:
+    """The second has not seen what the first did; counters are not set back."""
+    plan = await claimed(store, await many(store, 2))
+    paused, cancelled = replaying.paused(plan), replaying.cancelled(plan, NOW)
+    assert paused is not None
+    assert cancelled is not None
+    (first, *_) = await taken(store, plan)
+    mark = Mark(number=first.number, outcome=Outcome.REPLAYED)
+    await store.replays.mark(plan.id, [mark])
+    done = await asyncio.gather(
+        store.replays.change(plan, paused), other.replays.change(plan, cancelled)
+    )
+    assert sorted(done) == [False, True]
+    assert (await plan_of(store)).replayed == 1
+
+
+async def test_a_plan_is_leased_to_one_worker(store: Store, other: Store) -> None:
+    """Until its lease is over; its owner may have it again at any time."""
+    await claimed(store, await many(store, 1))
+
+    async def lease(at: Store, owner: str, later: timedelta = timedelta()) -> int:
+        plans = await at.replays.lease(owner, NOW + later, lease=LEASE, limit=9)
+        return len(plans)
+
+    both = await asyncio.gather(lease(store, "one"), lease(other, "two"))
+    assert sum(both) == 1
+    owner, rival = ("one", "two") if both[0] else ("two", "one")
+    assert await lease(store, owner, SECOND) == 1
+    assert await lease(store, rival, LEASE) == 0
+    assert await lease(store, rival, LEASE + 2 * SECOND) == 1
+
+
+@pytest.mark.parametrize("over", [ReplayState.PAUSED, ReplayState.DONE])
+async def test_nothing_is_to_be_done_for_a_plan_that_rests(
+    store: Store, over: ReplayState
+) -> None:
+    """A cancelled one has to let go of what it has claimed first."""
+    done = over is ReplayState.DONE
+    await store.replays.add(replace(a_plan(state=over), settled=done))
+    cancelled = a_plan("R2", state=ReplayState.CANCELLED)
+    await store.replays.add(cancelled)
+    found = await store.replays.lease("one", NOW, lease=LEASE, limit=9)
+    assert found == [cancelled]
+
+
+async def test_what_was_never_begun_is_let_go_of(store: Store) -> None:
+    """Another plan may have it; what was begun stays."""
+    cut_off = await many(store, 5)
+    plan = await claimed(store, cut_off)
+    await taken(store, plan, 2)
+    assert await store.replays.release(plan.id, limit=2) == 2
+    assert await store.replays.release(plan.id, limit=2) == 1
+    assert await store.replays.release(plan.id, limit=2) == 0
+    assert (await claimed(store, cut_off, "R2")).claimed == 3
+
+
+async def test_outcomes_are_read_from_rows_and_counted_once(store: Store) -> None:
+    """A retry, a later step, an end, and nothing yet; of this generation's callback."""
+    plan = await claimed(store, await many(store, 4))
+    found = await taken(store, plan)
+    marks = [Mark(number=one.number, outcome=Outcome.REPLAYED) for one in found]
+    await store.replays.mark(plan.id, marks)
+    for one in found:
+        chain_id = one.failure.slot.chain_id
+        chain = replace(a_chain(chain_id), generation=1, replayed_at=NOW)
+        rows = [a_step(chain_id, 1, generation=1, state=StepState.FINISHED)]
+        if chain_id == "C1":
+            rows.append(a_step(chain_id, 2, generation=1))
+        if chain_id == "C2":
+            chain = replace(chain, state=ChainState.COMPLETED, ended_at=NOW)
+            rows.append(a_step(chain_id, 2, generation=1, state=StepState.END))
+        await write(store, one.failure.slot, Changes(chain=chain, steps=tuple(rows)))
+    retry, notified = "C0-1-1-session_completed-ab", "C3-1-1-session_notified-ab"
+    await store.put_waiting(
+        a_row(f"{retry}-retry-1", chain_id="C0"),
+        a_row(f"{notified}-retry-1", chain_id="C3"),
+    )
+
+    on_their_way = await store.replays.on_their_way(plan.id, limit=9)
+    seen = {one.number: judged(one, NOW) for one in on_their_way}
+    assert list(seen.values()) == [Went.ILL, Went.WELL, Went.WELL, None]
+    went = {number: how for number, how in seen.items() if how is not None}
+    for _ in range(2):
+        await store.replays.judge(plan, went)
+    counted = await plan_of(store)
+    assert (counted.well, counted.ill, counted.undecided) == (2, 1, 1)
+    assert (counted.group_well, counted.group_ill) == (2, 1)
+    assert len(await store.replays.on_their_way(plan.id, limit=9)) == 1
+
+
+async def test_plans_are_listed_the_newest_first(store: Store) -> None:
+    """By their ids, which grow with time."""
+    for name in ("R1", "R2", "R3"):
+        await store.replays.add(a_plan(name))
+    listed = await store.replays.plans(limit=2)
+    assert [plan.id for plan in listed] == ["R3", "R2"]
+    assert await store.replays.plan("R9") is None

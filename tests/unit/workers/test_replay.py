@@ -1,0 +1,381 @@
+"""The replay worker: plans that go on, stop, and are taken over, on real chains."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import pytest
+
+from orchestrator.domain import breaker, replaying
+from orchestrator.domain.breaker import BreakerState
+from orchestrator.domain.chain import ChainState
+from orchestrator.domain.endpoint import origin_of
+from orchestrator.domain.errors import StoreUnavailable
+from orchestrator.domain.generations import next_generation
+from orchestrator.domain.replaying import Replay, ReplayState
+from orchestrator.ports import Changes, Queues
+from schemas.messages import CallbackSecrets, CallbackWork, End
+from tests.support.replays import a_plan
+from tests.support.samples import TARGET, delivery
+from tests.support.workshop import Begun, Workshop
+from tests.unit.workers.answering import says
+from tests.unit.workers.posting import answered, post
+from workers import replay
+from workers.replay import ReplayWorker
+
+ANOTHER_URL = "https://other.example/next/MARKER"
+
+
+class LoseReplays(Protocol):
+    """Lets the database be away."""
+
+    def __call__(self, *, times: int) -> None:
+        """For so many beats."""
+
+
+@pytest.fixture
+def lose_store(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> LoseReplays:
+    """Lets leases fail for a while, and no pause be made after that."""
+    monkeypatch.setattr(replay, "FAULT_PAUSE_S", 0.0)
+    there = workshop.store.replays.lease
+
+    def lose(*, times: int) -> None:
+        left = iter(range(times))
+
+        async def away(
+            owner: str, now: datetime, *, lease: timedelta, limit: int
+        ) -> list[Replay]:
+            if next(left, None) is not None:
+                raise StoreUnavailable("the database is away")
+            return await there(owner, now, lease=lease, limit=limit)
+
+        monkeypatch.setattr(workshop.store.replays, "lease", away)
+
+    return lose
+
+
+async def failed(workshop: Workshop, count: int = 1) -> list[Begun]:
+    """Chains whose first callback was given up."""
+    begun = [await workshop.begin() for _ in range(count)]
+    for one in begun:
+        await says(workshop, one, End.FAILED, waited_s=None)
+    await workshop.settled()
+    workshop.publisher.calls.clear()
+    return begun
+
+
+async def planned(workshop: Workshop, plan: Replay) -> Replay:
+    """The plan, for all that has failed until now."""
+    made = replace(plan, cut_off=await workshop.store.replays.cut_off())
+    await workshop.store.replays.add(made)
+    return made
+
+
+async def plan_of(workshop: Workshop, replay_id: str = "R1") -> Replay:
+    """A plan as it stands."""
+    plan = await workshop.store.replays.plan(replay_id)
+    assert plan is not None
+    return plan
+
+
+async def go_on(workshop: Workshop, worker: ReplayWorker) -> None:
+    """Let a worker beat until nothing goes on any more; half a second passes each."""
+    idle = 0
+    while idle < 3:
+        idle = 0 if await worker.beat() else idle + 1
+        workshop.clock.advance(0.5)
+    await workshop.settled()
+
+
+def callbacks(workshop: Workshop) -> list[CallbackWork]:
+    """What was published for the replay lane, once each."""
+    sent = workshop.publisher.to(Queues.CALLBACKS_REPLAY)
+    works = [work for work in workshop.publisher.work if isinstance(work, CallbackWork)]
+    assert len(works) == len(sent)
+    return works
+
+
+async def answer(workshop: Workshop, status: int) -> None:
+    """The endpoint answers all that was POSTed to it so, once."""
+    works = callbacks(workshop)
+    workshop.publisher.calls.clear()
+    for work in works:
+        await post(workshop, work, answered(status))
+    ends = workshop.publisher.work
+    workshop.publisher.calls.clear()
+    for end in ends:
+        await workshop.session_worker()(delivery(end))
+
+
+async def test_without_a_canary_everything_goes_out(workshop: Workshop) -> None:
+    """Each chain once, in its own lane; then the plan is done."""
+    begun = await failed(workshop, 12)
+    await planned(workshop, a_plan(canary=False))
+    await go_on(workshop, workshop.replay_worker())
+    plan = await plan_of(workshop)
+    assert (plan.state, plan.claimed, plan.replayed) == (ReplayState.DONE, 12, 12)
+    assert {work.chain_id for work in callbacks(workshop)} == {one.id for one in begun}
+    assert len(callbacks(workshop)) == 12
+
+
+async def test_a_canary_waits_for_each_group(workshop: Workshop) -> None:
+    """One, then two, then five: each after the one before was answered well."""
+    await failed(workshop, 8)
+    await planned(workshop, a_plan())
+    worker = workshop.replay_worker()
+    sizes = []
+    for _ in range(3):
+        await go_on(workshop, worker)
+        sizes.append(len(callbacks(workshop)))
+        await answer(workshop, 204)
+    await go_on(workshop, worker)
+    plan = await plan_of(workshop)
+    assert sizes == [1, 2, 5]
+    assert (plan.state, plan.replayed, plan.well, plan.ill) == ("done", 8, 8, 0)
+
+
+async def test_a_canary_stops_at_a_first_attempt_that_fails(workshop: Workshop) -> None:
+    """The callback will be tried again, but its waiting row says how it began."""
+    await failed(workshop, 5)
+    await planned(workshop, a_plan())
+    worker = workshop.replay_worker()
+    await go_on(workshop, worker)
+    await answer(workshop, 503)
+    await go_on(workshop, worker)
+    plan = await plan_of(workshop)
+    assert (plan.state, plan.replayed, plan.left, plan.ill) == ("paused", 1, 4, 1)
+    assert plan.why == "1 of 1 in group 1 failed again: more than 20%"
+
+
+async def test_a_stopped_plan_begins_small_again(workshop: Workshop) -> None:
+    """The operator has mended the endpoint; the next group is one chain."""
+    await failed(workshop, 5)
+    await planned(workshop, a_plan())
+    worker = workshop.replay_worker()
+    await go_on(workshop, worker)
+    await answer(workshop, 404)
+    await go_on(workshop, worker)
+    before = await plan_of(workshop)
+    resumed = replaying.resumed(before)
+    assert resumed is not None
+    assert await workshop.store.replays.change(before, resumed)
+    await go_on(workshop, worker)
+    assert len(callbacks(workshop)) == 1
+
+
+async def test_failures_after_the_cut_off_are_not_taken(workshop: Workshop) -> None:
+    """Also not those of the plan's own chains that fail again."""
+    await failed(workshop, 2)
+    await planned(workshop, a_plan(canary=False))
+    late = await failed(workshop)
+    worker = workshop.replay_worker()
+    await go_on(workshop, worker)
+    await answer(workshop, 404)
+    await go_on(workshop, worker)
+    plan = await plan_of(workshop)
+    assert (plan.state, plan.claimed, plan.replayed) == (ReplayState.DONE, 2, 2)
+    assert (await workshop.chain(late[0].id)).generation == 0
+
+
+async def test_two_plans_never_replay_one_chain_twice(workshop: Workshop) -> None:
+    """Whoever claims it first has it; the other one has nothing to do."""
+    await failed(workshop, 6)
+    await planned(workshop, a_plan("R1", canary=False))
+    await planned(workshop, a_plan("R2", canary=False))
+    await go_on(workshop, workshop.replay_worker())
+    one, other = await plan_of(workshop, "R1"), await plan_of(workshop, "R2")
+    assert one.claimed + other.claimed == one.replayed + other.replayed == 6
+    assert (one.state, other.state) == (ReplayState.DONE, ReplayState.DONE)
+    assert len(callbacks(workshop)) == 6
+
+
+async def test_a_worker_that_died_is_taken_over(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had opened generations and noted none; the next counts them as replayed."""
+    await failed(workshop, 6)
+    await planned(workshop, a_plan(canary=False))
+
+    async def dies(*_: object) -> None:
+        raise StoreUnavailable("the database is away")
+
+    worker = workshop.replay_worker()
+    with monkeypatch.context() as patch:
+        patch.setattr(workshop.store.replays, "mark", dies)
+        for _ in range(3):
+            try:
+                await worker.beat()
+            except StoreUnavailable:
+                break
+        else:
+            pytest.fail("it never came to note anything")
+        await workshop.settled()
+    begun = len(callbacks(workshop))
+    workshop.clock.advance(11)
+    await go_on(workshop, workshop.replay_worker("replay-2"))
+    plan = await plan_of(workshop)
+    assert begun > 0
+    assert (plan.state, plan.replayed, plan.refused) == (ReplayState.DONE, 6, 0)
+    assert len(callbacks(workshop)) == 6
+
+
+async def test_a_plan_is_in_one_hand(workshop: Workshop) -> None:
+    """Another worker finds it leased until its owner is gone for a while."""
+    await failed(workshop)
+    await planned(workshop, a_plan())
+    assert await workshop.replay_worker("replay-1").beat()
+    assert not await workshop.replay_worker("replay-2").beat()
+    workshop.clock.advance(11)
+    assert await workshop.replay_worker("replay-2").beat()
+
+
+async def test_chains_go_out_at_the_pace(workshop: Workshop) -> None:
+    """Two a second: the first at once, and no more than a second's worth later."""
+    await failed(workshop, 9)
+    await planned(workshop, a_plan(canary=False, pace=2.0))
+    worker = workshop.replay_worker()
+    sent = []
+    for _ in range(5):
+        for _ in range(5):
+            await worker.beat()
+        await workshop.settled()
+        sent.append(len(callbacks(workshop)))
+        workshop.clock.advance(1.0)
+    assert sent == [1, 3, 5, 7, 9]
+
+
+async def test_each_endpoint_has_a_pace_of_its_own(workshop: Workshop) -> None:
+    """However fast the plan may be."""
+    await failed(workshop, 4)
+    await planned(workshop, a_plan(canary=False, endpoint_pace=1.0))
+    worker = workshop.replay_worker()
+    sent = []
+    for _ in range(3):
+        for _ in range(6):
+            await worker.beat()
+        await workshop.settled()
+        sent.append(len(callbacks(workshop)))
+        workshop.clock.advance(1.0)
+    assert sent == [1, 2, 3]
+
+
+async def test_a_paused_endpoint_is_waited_for(workshop: Workshop) -> None:
+    """Nothing is taken that would only be parked; resumed, it goes on."""
+    await failed(workshop, 3)
+    await planned(workshop, a_plan(canary=False))
+    worker, origin = workshop.replay_worker(), origin_of(TARGET)
+    await workshop.switchboard.change(
+        origin, lambda endpoint: breaker.paused(endpoint, None, workshop.clock())
+    )
+    workshop.publisher.calls.clear()
+    await go_on(workshop, worker)
+    assert callbacks(workshop) == []
+    assert (await plan_of(workshop)).state is ReplayState.RUNNING
+    await workshop.switchboard.change(
+        origin, lambda endpoint: breaker.resumed(endpoint, workshop.clock())
+    )
+    await go_on(workshop, worker)
+    assert (await plan_of(workshop)).state is ReplayState.DONE
+
+
+async def test_an_open_endpoint_with_nothing_parked_gets_one(workshop: Workshop) -> None:
+    """Nothing else would ever find out that it is well again."""
+    await failed(workshop, 3)
+    await planned(workshop, a_plan(canary=False))
+    now = workshop.clock()
+    fresh = breaker.fresh(origin_of(TARGET), now)
+    opened = replace(fresh, state=BreakerState.OPEN, version=1)
+    await workshop.store.change_endpoint(fresh, opened, [])
+    worker = workshop.replay_worker()
+    for _ in range(9):
+        await worker.beat()
+    await workshop.settled()
+    (probe,) = callbacks(workshop)
+    assert await workshop.gate().enter(probe) is not None
+
+
+async def test_a_cancelled_plan_lets_go_of_the_rest(workshop: Workshop) -> None:
+    """What was never started is counted, and free for another plan."""
+    await failed(workshop, 6)
+    await planned(workshop, a_plan())
+    worker = workshop.replay_worker()
+    await go_on(workshop, worker)
+    before = await plan_of(workshop)
+    cancelled = replaying.cancelled(before, workshop.clock())
+    assert cancelled is not None
+    assert await workshop.store.replays.change(before, cancelled)
+    await go_on(workshop, worker)
+    plan = await plan_of(workshop)
+    assert (plan.claimed, plan.replayed, plan.left, plan.settled) == (6, 1, 5, True)
+    await planned(workshop, a_plan("R2", canary=False))
+    await go_on(workshop, worker)
+    assert (await plan_of(workshop, "R2")).replayed == 5
+
+
+async def test_results_that_were_deleted_meanwhile_are_refused(
+    workshop: Workshop,
+) -> None:
+    """They were claimed before; the plan says how many and why, and goes on."""
+    begun = await failed(workshop, 2)
+    await planned(workshop, a_plan(canary=False))
+    worker = workshop.replay_worker()
+    for _ in range(2):
+        await worker.beat()
+    workshop.clock.advance(1)
+    chain = replace(await workshop.chain(begun[0].id), purged_at=workshop.clock())
+    changes = Changes(chain=chain)
+    await workshop.store.decide(begun[0].slot, lambda _: (None, changes))
+    await go_on(workshop, worker)
+    plan = await plan_of(workshop)
+    assert (plan.state, plan.replayed, plan.refused) == (ReplayState.DONE, 1, 1)
+    (why,) = await workshop.store.replays.refusals("R1", limit=9)
+    assert why.startswith("the chain's results were deleted at")
+
+
+async def test_another_url_is_kept_sealed_until_the_end(workshop: Workshop) -> None:
+    """The results go there, and the plan forgets it once it is done."""
+    await failed(workshop)
+    bound_to = replaying.url_bound_to("R1")
+    sealed = workshop.sealer.seal(ANOTHER_URL.encode(), bound_to=bound_to)
+    plan = a_plan(canary=False)
+    await planned(
+        workshop, replace(plan, sealed_url=sealed, endpoint=origin_of(ANOTHER_URL))
+    )
+    await go_on(workshop, workshop.replay_worker())
+    (work,) = callbacks(workshop)
+    secrets = workshop.sealer.open_model(CallbackSecrets, work.sealed, bound_to=work.id)
+    assert secrets.url == ANOTHER_URL
+    assert (await plan_of(workshop)).sealed_url is None
+
+
+async def test_a_fault_is_told_waited_out_and_forgotten(
+    workshop: Workshop, lose_store: LoseReplays
+) -> None:
+    """The worker goes on when the database is back, and ends when it is stopped."""
+    await failed(workshop)
+    await planned(workshop, a_plan(canary=False))
+    stop, told = asyncio.Event(), list[frozenset[str]]()
+
+    def hear(faults: frozenset[str]) -> None:
+        told.append(faults)
+        if not faults:
+            stop.set()
+
+    lose_store(times=1)
+    worker = replace(workshop.replay_worker(), told=hear)
+    await asyncio.wait_for(worker.run(stop), 10)
+    assert told == [frozenset({"StoreUnavailable"}), frozenset()]
+
+
+async def test_a_replayed_chain_ends_as_it_would_have(workshop: Workshop) -> None:
+    """The endpoint is well again: its answer completes the chain's next generation."""
+    (begun,) = await failed(workshop)
+    await planned(workshop, a_plan())
+    await go_on(workshop, workshop.replay_worker())
+    await answer(workshop, 204)
+    chain = await workshop.chain(begun.id)
+    assert (chain.state, chain.generation) == (ChainState.COMPLETED, 1)
+    assert await workshop.store.step(next_generation(begun.slot)) is not None

@@ -1,0 +1,293 @@
+"""The replay worker: carries out plans of batch replays, each chain at most once (G10).
+
+It has no queue. Each beat it leases the plans that have something to do and takes one
+small step with each: claim failures, take a few of them at the plan's pace and open their
+chains' next generations, or look what came of those before. What a step did is noted in
+the same or the next transaction, so a worker that dies loses nothing and repeats nothing:
+a generation is opened once, whoever asks again. Its memory does not grow with the plans.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from orchestrator.domain import replaying
+from orchestrator.domain.errors import OrchestratorError, Refused
+from orchestrator.domain.generations import Opened
+from orchestrator.domain.pacing import Bucket
+from orchestrator.domain.replay_outcomes import judged
+from orchestrator.domain.replaying import (
+    Claimed,
+    Mark,
+    NextGroup,
+    Outcome,
+    Replay,
+    ReplayState,
+    Stop,
+    Take,
+    Wait,
+)
+from orchestrator.ports import Clock, Store
+from orchestrator.sealing import Sealer
+from workers.holding_back import HeldBack, held_back
+from workers.reopening import Reopener
+
+_log = structlog.get_logger(__name__)
+
+#: How long plans that were leased are ours.
+LEASE: Final = timedelta(seconds=10)
+
+#: Plans that are carried out side by side.
+PLANS: Final = 16
+
+#: Failures claimed, and let go of, in one transaction.
+CLAIMS: Final = 1_000
+
+#: Chains replayed side by side; each is some database work.
+AT_ONCE: Final = 8
+
+#: Replays whose outcome is looked for at a time: a whole group.
+LOOKS: Final = replaying.CANARY[-1]
+
+#: Between two looks at outcomes, and at how endpoints stand.
+LOOK_EVERY: Final = timedelta(seconds=0.5)
+
+#: The beat when no plan can go on, and when there is none.
+IDLE_S: Final = 0.1
+REST_S: Final = 0.5
+
+#: The pause after a fault of broker or store.
+FAULT_PAUSE_S: Final = 1.0
+
+
+def _untold(_: frozenset[str]) -> None:
+    """Nobody wants to know what beats fail with."""
+
+
+@dataclass
+class _Going:
+    """What a worker keeps of a plan in hand; a fresh one may be made at any time."""
+
+    bucket: Bucket
+    of_endpoints: dict[str, Bucket] = field(default_factory=dict)
+    held: HeldBack = field(default_factory=HeldBack)
+    held_at: datetime | None = None
+    looked_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayWorker:
+    """Runs until `stop` is set."""
+
+    store: Store
+    reopener: Reopener
+    sealer: Sealer
+    clock: Clock
+    owner: str
+    told: Callable[[frozenset[str]], None] = _untold
+    going: dict[str, _Going] = field(default_factory=dict)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Beat until stopped; a fault of broker or store is waited out.
+
+        `told` hears which kind of fault beats fail with, whenever that has changed.
+        """
+        before = frozenset[str]()
+        while not stop.is_set():
+            faults = frozenset[str]()
+            try:
+                went_on = await self.beat()
+                pause_s = 0.0 if went_on else IDLE_S if self.going else REST_S
+            except OrchestratorError as error:
+                faults, pause_s = frozenset({type(error).__name__}), FAULT_PAUSE_S
+                _log.warning("replay.fault", error=type(error).__name__)
+            if faults != before:
+                self.told(faults)
+                before = faults
+            await _stopped(stop, pause_s)
+
+    async def beat(self) -> bool:
+        """One step with each plan that has something to do; whether any went on."""
+        plans = await self.store.replays.lease(
+            self.owner, self.clock(), lease=LEASE, limit=PLANS
+        )
+        ids = {plan.id for plan in plans}
+        for gone in self.going.keys() - ids:
+            del self.going[gone]
+        steps = [await self.step(plan) for plan in plans]
+        return any(steps)
+
+    async def step(self, plan: Replay) -> bool:
+        """One step with a plan; whether there was anything to do."""
+        if plan.state is ReplayState.CANCELLED:
+            return await self._let_go(plan)
+        if (begun := replaying.taken_up(plan, self.clock())) is not None:
+            return await self._change(plan, begun)
+        if plan.claiming:
+            await self.store.replays.claim(plan, limit=CLAIMS)
+            return True
+        return await self._carry_on(plan)
+
+    async def _carry_on(self, plan: Replay) -> bool:
+        """One step with a plan that has all its failures."""
+        if plan.canary and plan.undecided and await self._look(plan):
+            return True
+        if not plan.left:
+            return await self._finish(plan)
+        match replaying.next_move(plan, at_once_max=AT_ONCE):
+            case Stop(why=why):
+                _log.warning("replay.stopped", replay=plan.id, why=why)
+                return await self._change(plan, replaying.stopped(plan, why))
+            case NextGroup():
+                return await self._change(plan, replaying.next_group(plan))
+            case Take(count=count):
+                return await self._go_on(plan, count)
+            case Wait():
+                return False
+
+    async def _finish(self, plan: Replay) -> bool:
+        """Done once every outcome is known, where outcomes are waited for."""
+        if plan.canary and plan.undecided:
+            return False
+        return await self._change(plan, replaying.finished(plan, self.clock()))
+
+    async def _let_go(self, plan: Replay) -> bool:
+        """What was begun is finished; what never was is nobody's again."""
+        begun = await self.store.replays.take(
+            plan, self.clock(), without=(), limit=AT_ONCE
+        )
+        if begun:
+            await self._replay(plan, begun)
+            return True
+        if await self.store.replays.release(plan.id, limit=CLAIMS):
+            return True
+        return await self._change(plan, replaying.settled(plan))
+
+    async def _go_on(self, plan: Replay, count: int) -> bool:
+        """Replay the next few failures, if pace and endpoints let us."""
+        now, going = self.clock(), self._going(plan)
+        count = min(count, going.bucket.available(now))
+        if count < 1:
+            return False
+        held = await self._held(going, now)
+        without = held.blocked | _exhausted(going.of_endpoints, now)
+        if plan.endpoint is not None and plan.endpoint in without:
+            return False
+        # One at a time, where what is taken first decides whether there is a second.
+        if plan.endpoint_pace is not None or held.probes:
+            count = 1
+        elsewhere = plan.endpoint is not None
+        claimed = await self.store.replays.take(
+            plan, now, without=() if elsewhere else without, limit=count
+        )
+        if not claimed:
+            return False
+        going.bucket.take(len(claimed))
+        for one in claimed:
+            self._spend(plan, going, plan.endpoint or one.failure.endpoint, now)
+        await self._replay(plan, claimed)
+        return True
+
+    def _spend(
+        self, plan: Replay, going: _Going, endpoint: str | None, now: datetime
+    ) -> None:
+        """One more for this endpoint; a probe is followed by none until it is back."""
+        if endpoint is None:
+            return
+        if endpoint in going.held.probes:
+            going.held = going.held.probed(endpoint)
+        if plan.endpoint_pace is not None:
+            fresh = Bucket(pace=plan.endpoint_pace, filled_at=now)
+            bucket = going.of_endpoints.setdefault(endpoint, fresh)
+            bucket.take(1)
+
+    async def _replay(self, plan: Replay, claimed: Sequence[Claimed]) -> None:
+        """Open the next generations side by side, and note what was done.
+
+        Raises:
+            OrchestratorError: something is away; what was not noted is taken again.
+        """
+        url = self._url(plan)
+        each = (self._replay_one(one, url) for one in claimed)
+        done = await asyncio.gather(*each, return_exceptions=True)
+        marks = [mark for mark in done if isinstance(mark, Mark)]
+        await self.store.replays.mark(plan.id, marks)
+        for fault in done:
+            if isinstance(fault, BaseException):
+                raise fault
+
+    async def _replay_one(self, one: Claimed, url: str | None) -> Mark:
+        slot = one.failure.slot
+        try:
+            outcome = await self.reopener.replay(slot.chain_id, slot.generation, url=url)
+        except Refused as error:
+            why = f"its secrets cannot be opened ({type(error).__name__})"
+            return Mark(number=one.number, outcome=Outcome.REFUSED, note=why)
+        if isinstance(outcome, Opened) or await self._done_before(one):
+            return Mark(number=one.number, outcome=Outcome.REPLAYED)
+        return Mark(number=one.number, outcome=Outcome.REFUSED, note=outcome.reason)
+
+    async def _done_before(self, one: Claimed) -> bool:
+        """Whether a worker that died had opened the generation, and not noted it."""
+        if not one.begun:
+            return False
+        chain = await self.store.chain(one.failure.slot.chain_id)
+        return chain is not None and chain.generation > one.failure.slot.generation
+
+    async def _look(self, plan: Replay) -> bool:
+        """Look what came of replays; whether anything new is known."""
+        now, going = self.clock(), self._going(plan)
+        if going.looked_at is not None and now - going.looked_at < LOOK_EVERY:
+            return False
+        going.looked_at = now
+        on_their_way = await self.store.replays.on_their_way(plan.id, limit=LOOKS)
+        known = {one.number: judged(one, now) for one in on_their_way}
+        went = {number: how for number, how in known.items() if how is not None}
+        if went:
+            await self.store.replays.judge(plan, went)
+        return bool(went)
+
+    async def _held(self, going: _Going, now: datetime) -> HeldBack:
+        """Which endpoints have to be left alone, as it was half a second ago."""
+        if going.held_at is None or now - going.held_at >= LOOK_EVERY:
+            going.held_at = now
+            going.held = await held_back(self.store, now)
+        return going.held
+
+    async def _change(self, before: Replay, after: Replay) -> bool:
+        """Write it, unless an operator was quicker; either way there is more to do."""
+        if await self.store.replays.change(before, after):
+            _log.info("replay.changed", replay=after.id, state=after.state)
+        return True
+
+    def _going(self, plan: Replay) -> _Going:
+        fresh = _Going(bucket=Bucket(pace=plan.pace, filled_at=self.clock()))
+        return self.going.setdefault(plan.id, fresh)
+
+    def _url(self, plan: Replay) -> str | None:
+        if plan.sealed_url is None:
+            return None
+        bound_to = replaying.url_bound_to(plan.id)
+        return self.sealer.open(plan.sealed_url, bound_to=bound_to).decode()
+
+
+def _exhausted(buckets: Mapping[str, Bucket], now: datetime) -> frozenset[str]:
+    """Endpoints that have had enough for now."""
+    return frozenset(
+        origin for origin, bucket in buckets.items() if bucket.available(now) < 1
+    )
+
+
+async def _stopped(stop: asyncio.Event, pause_s: float) -> None:
+    """Pause, but not longer than until the stop."""
+    try:
+        async with asyncio.timeout(pause_s):
+            await stop.wait()
+    except TimeoutError:
+        return
