@@ -276,7 +276,8 @@ async def test_many_events_are_told_in_portions(
     events = [event(f"e{n}") for n in range(7)]
     await workshop.history_worker()(batch(*bodies(*events)))
     assert told(workshop) == [(f"e{n}", n + 1) for n in range(7)]
-    assert [len(call) for call in workshop.publisher.calls] == [6, 6, 2]
+    # Each portion is told to the log and to subscribers.
+    assert [len(call) for call in workshop.publisher.calls] == [3, 3, 3, 3, 1, 1]
 
 
 async def test_an_empty_batch_is_no_fault(workshop: Workshop) -> None:
