@@ -166,8 +166,12 @@ class Crowd:
         await self.subscriber.started(user.chain_id, 2)
         url = f"{self.lab.stack.gateway_url}/chains/{user.chain_id}"
         while True:
-            async with self.http.get(url, headers=self._credentials()) as response:
-                body = await response.read()
+            try:
+                async with self.http.get(url, headers=self._credentials()) as response:
+                    body = await response.read()
+            except aiohttp.ClientError:  # a GET is asked again by every client
+                await asyncio.sleep(_RETRY_S)
+                continue
             if response.status == HTTPStatus.OK:
                 view = ChainView.model_validate_json(body)
                 for session in view.sessions:
