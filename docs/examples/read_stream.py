@@ -39,8 +39,13 @@ def position(text: str, kept: Path) -> Position:
 
 
 def keep(kept: Path, message: AbstractIncomingMessage) -> None:
-    """Note how far we are; where this is lost, some events come again."""
-    kept.write_text(str(message.headers["x-stream-offset"]))
+    """Note how far we are; where this is lost, some events come again.
+
+    Moved into place as a whole: whoever dies meanwhile leaves the old one.
+    """
+    new = kept.with_suffix(".new")
+    new.write_text(str(message.headers["x-stream-offset"]))
+    new.replace(kept)
 
 
 async def handle(event: dict[str, object]) -> None:
