@@ -10,16 +10,17 @@ import asyncio
 import random as randomness
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import Final
 
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelInvalidStateError
 
-from orchestrator.broker.connection import connect
+from orchestrator.broker.connection import connect, until_led
 from orchestrator.broker.holding import (
     Faults,
     HandedBack,
@@ -56,11 +57,13 @@ class BatchLimits:
 
     `size` counts new messages; deferred ones come on top, until both are twice that.
     `linger_s` is counted from the first message of a batch; `defer_s` is the longest that
-    deferred messages stay away while nothing new arrives.
+    deferred messages stay away while nothing new arrives. A batch that is not full begins
+    no sooner than `every_s` after the one before: a transaction costs ten messages.
     """
 
     size: int = 500
     linger_s: float = 0.02
+    every_s: float = 0.1
     defer_s: float = 0.1
 
 
@@ -137,6 +140,7 @@ class BatchWorker:
         self._deferred: list[_InHand] = []
         self._changed = asyncio.Event()
         self._patience: asyncio.Timeout | None = None
+        self._begun = -inf
 
     @property
     def faults(self) -> frozenset[str]:
@@ -151,7 +155,8 @@ class BatchWorker:
             BrokerUnavailable: there is no broker to start with.
         """
         with _on_signals(self.exit):
-            async with self._consuming():
+            async with AsyncExitStack() as stack:
+                await until_led(lambda: stack.enter_async_context(self._consuming()))
                 await self._on_ready()
                 try:
                     async with asyncio.timeout(None) as self._patience:
@@ -207,11 +212,17 @@ class BatchWorker:
             await self._until(
                 self._has_news, self._limits.defer_s if self._deferred else None
             )
-            await self._until(self._is_full, self._limits.linger_s)
+            await self._until(self._is_full, self._linger_s())
             if self._stopping.is_set():
                 return []
             if batch := self._gather():
+                self._begun = asyncio.get_running_loop().time()
                 return batch
+
+    def _linger_s(self) -> float:
+        """How long more messages are waited for, once there is one."""
+        since_s = asyncio.get_running_loop().time() - self._begun
+        return max(self._limits.linger_s, self._limits.every_s - since_s)
 
     async def _until(
         self, condition: Callable[[], bool], timeout_s: float | None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 import structlog
 from aio_pika import RobustConnection
@@ -14,11 +15,14 @@ from aio_pika.exceptions import (
     InvalidFrameError,
     ProbableAuthenticationError,
 )
+from aiormq.exceptions import ConnectionInternalError
 from yarl import URL
 
 from orchestrator.domain.errors import BrokerUnavailable, NotConfigured
 
 _log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 #: Whoever hears nothing for about two of these gives the connection up for dead.
 HEARTBEAT_S: Final = 10
@@ -94,6 +98,21 @@ async def _attempt(target: URL) -> RobustConnection:
         await connection.connect(timeout=ATTEMPT_S)
         unless_connected.pop_all()
     return connection
+
+
+async def until_led(consume: Callable[[], Awaitable[T]]) -> T:
+    """Begin to consume, again while the queue has no leader yet.
+
+    Others see a quorum queue that is just being declared before it has one; to consume
+    from it then makes the broker close the connection with an internal error (3.10.8).
+    """
+    for delay_s in _START_DELAYS_S:
+        try:
+            return await consume()
+        except ConnectionInternalError:
+            _log.warning("broker.queue_not_led", again_in_s=delay_s)
+            await asyncio.sleep(delay_s)
+    return await consume()
 
 
 def _telling(connection: RobustConnection, name: str) -> RobustConnection:

@@ -18,10 +18,11 @@ import structlog
 from aio_pika import IncomingMessage, RobustQueue
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aiormq.exceptions import ConnectionInternalError
 from faststream import AckPolicy, FastStream
 from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 
-from orchestrator.broker.connection import RECONNECT_S, broker_url, connect
+from orchestrator.broker.connection import RECONNECT_S, broker_url, connect, until_led
 from orchestrator.broker.holding import (
     Faults,
     HandedBack,
@@ -106,16 +107,9 @@ class QueueWorker:
         self._pause = Pause(queue, self, away)
         self._faults = Faults(queue, self._changed_faults)
         self._holder = Holder(faults=self._faults, stopping=self._stopping, random=random)
-        self._broker = self._make_broker(concurrency, drain_timeout_s)
-        # `_stop_taking` goes first: FastStream itself stops listening before it cancels
-        # the consumer, and what arrives in between would stay unsettled.
-        self.app = FastStream(
-            self._broker,
-            logger=None,
-            on_startup=[self._await_queue],
-            after_startup=[self._ready],
-            on_shutdown=[self._stop_taking],
-        )
+        self._concurrency = concurrency
+        self._drain_timeout_s = drain_timeout_s
+        self._broker, self.app = self._make()
 
     @property
     def faults(self) -> frozenset[str]:
@@ -129,12 +123,7 @@ class QueueWorker:
             NotConfigured: the broker's URL is wrong or the queue is missing.
             BrokerUnavailable: there is no broker to start with.
         """
-        try:
-            await self.app.run()
-        finally:
-            await self._broker.stop()
-            for number in STOP_SIGNALS:
-                asyncio.get_running_loop().remove_signal_handler(number)
+        await until_led(self._run)
 
     def exit(self) -> None:
         """End `run`, as SIGTERM does."""
@@ -152,19 +141,45 @@ class QueueWorker:
         if not await _consumers(queue):
             await queue.consume(self._consume)
 
-    def _make_broker(self, concurrency: int, drain_timeout_s: float) -> RabbitBroker:
+    async def _run(self) -> None:
+        broker, app = self._broker, self.app
+        try:
+            await app.run()
+        except ConnectionInternalError:  # they cannot be started again
+            self._broker, self.app = self._make()
+            raise
+        finally:
+            await broker.stop()
+            for number in STOP_SIGNALS:
+                asyncio.get_running_loop().remove_signal_handler(number)
+
+    def _make(self) -> tuple[RabbitBroker, FastStream]:
+        """FastStream's parts, which connect when they are run."""
+        broker = self._make_broker()
+        # `_stop_taking` goes first: FastStream itself stops listening before it cancels
+        # the consumer, and what arrives in between would stay unsettled.
+        app = FastStream(
+            broker,
+            logger=None,
+            on_startup=[self._await_queue],
+            after_startup=[self._ready],
+            on_shutdown=[self._stop_taking],
+        )
+        return broker, app
+
+    def _make_broker(self) -> RabbitBroker:
         """A broker that decodes, logs, answers and settles nothing by itself."""
         broker = RabbitBroker(
             str(broker_url(self._url, f"worker {self._queue.name}")),
             reconnect_interval=RECONNECT_S,
-            graceful_timeout=drain_timeout_s,
+            graceful_timeout=self._drain_timeout_s,
             apply_types=False,
             logger=None,
         )
         subscribe = broker.subscriber(
             self._queue,
             # A channel of its own: a fault on any other would take its consumer along.
-            channel=Channel(prefetch_count=concurrency),
+            channel=Channel(prefetch_count=self._concurrency),
             ack_policy=AckPolicy.MANUAL,
             parser=_unparsed,
             decoder=_undecoded,

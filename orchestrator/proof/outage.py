@@ -16,9 +16,9 @@ from typing import Final, Protocol
 
 from pydantic import JsonValue
 
-from orchestrator.local.stack import Plan
+from orchestrator.local.stack import Plan, Stack
+from orchestrator.ports import Store
 from orchestrator.proof.ground import Ground
-from orchestrator.proof.lab import Lab
 from orchestrator.proof.outage_books import (
     Away,
     Books,
@@ -31,6 +31,7 @@ from orchestrator.proof.outage_sheet import figures, sheet
 from orchestrator.proof.outage_users import Crowd, Load, crowd, posted
 from orchestrator.proof.outage_watching import subscribed
 from orchestrator.proof.report import Promise, Report
+from orchestrator.store import open_store
 
 Say = Callable[[str], None]
 
@@ -130,11 +131,12 @@ async def _part(
         say(f"{cannot.name}: {cannot.seen}")
         return Report(proof=outage.what, promises=[cannot])
     async with (
-        ground.lab(_PLAN) as lab,
-        subscribed(lab.stack.broker_url) as subscriber,
-        crowd(lab, subscriber, pace.load) as users,
+        ground.stack(_PLAN) as stack,
+        open_store(stack.database_url) as store,
+        subscribed(stack.broker_url) as subscriber,
+        crowd(stack, subscriber, pace.load) as users,
     ):
-        return await _Run(lab, users, outage, pace, say).report(server)
+        return await _Run(stack, store, users, outage, pace, say).report(server)
 
 
 def _why_not(ground: Ground, outage: _Outage) -> str:
@@ -149,7 +151,8 @@ def _why_not(ground: Ground, outage: _Outage) -> str:
 class _Run:
     """One run: the outage under load, and what is found afterwards."""
 
-    lab: Lab
+    stack: Stack
+    store: Store
     users: Crowd
     outage: _Outage
     pace: Pace
@@ -159,15 +162,15 @@ class _Run:
         """Everything, in the words of this outage."""
         what = self.outage.what
         away = await self._under_load(server)
-        cleared = await _left_nothing(self.lab)
+        cleared = await _left_nothing(self.stack, self.store)
         books = await self._books(away)
-        logs = {process: said(self.lab, process) for process in self.outage.signs}
+        logs = {process: said(self.stack, process) for process in self.outage.signs}
         promises = [*all_of(books), noticed(away, self.outage.signs, logs), *cleared]
         return Report(
             proof=what,
             promises=[replace(one, name=f"{what} away: {one.name}") for one in promises],
             sheets=[sheet(f"{what} away for {away.lasted_s:.1f} s", books)],
-            figures={**_figures(books), "unheard": dict(unheard(self.lab))},
+            figures={**_figures(books), "unheard": dict(unheard(self.stack))},
         )
 
     async def _under_load(self, server: Stoppable) -> Away:
@@ -193,7 +196,7 @@ class _Run:
             posted=posted(users.endpoint, epoch_s),
             told=users.subscriber.told,
             viewings=[page.viewing for page in users.pages],
-            kept=await kept(self.lab),
+            kept=await kept(self.store),
         )
 
 
@@ -211,16 +214,16 @@ async def _away(server: Stoppable, away_s: float, what: str, say: Say) -> Away:
     return Away(from_s=from_s, until_s=until_s)
 
 
-async def _left_nothing(lab: Lab) -> list[Promise]:
+async def _left_nothing(stack: Stack, store: Store) -> list[Promise]:
     """No row, no message, no session is left, and no process has died."""
     loop = asyncio.get_running_loop()
     until = loop.time() + _CLEARED_S
     while (  # noqa: ASYNC110 - rows and queues make no noise
-        not (found := await left(lab)).nothing and loop.time() < until
+        not (found := await left(stack, store)).nothing and loop.time() < until
     ):
         await asyncio.sleep(_LOOK_S)
     remains = [] if found.nothing else [f"left: {found}"]
-    dead = [f"{name} died" for name in died(lab)]
+    dead = [f"{name} died" for name in died(stack)]
     return [
         verdict("no row waits, no message is left or dead", "all gone", remains),
         verdict("no process dies", "all run", dead),

@@ -13,8 +13,8 @@ from typing import Final
 from orchestrator.broker.connection import connect
 from orchestrator.broker.topology import QUEUE_NAMES
 from orchestrator.domain.chain import StepState
-from orchestrator.ports import Queues
-from orchestrator.proof.lab import Lab
+from orchestrator.local.stack import Stack
+from orchestrator.ports import Queues, Store
 from orchestrator.proof.outage_books import Kept, Said
 
 #: More than there are.
@@ -43,25 +43,25 @@ class Left:
         return ", ".join(f"{name} {count}" for name, count in things.items() if count)
 
 
-async def left(lab: Lab) -> Left:
+async def left(stack: Stack, store: Store) -> Left:
     """What is there now."""
-    rows = await lab.store.waiting(limit=_ALL)
-    said = _irma_server_said(lab)
+    rows = await store.waiting(limit=_ALL)
+    said = _irma_server_said(stack)
     started = said["session_started"] + said["next_session_started"]
     return Left(
-        queues=await _queues(lab.stack.broker_url),
+        queues=await _queues(stack.broker_url),
         waiting=Counter(row.kind for row in rows),
         sessions=started - said["session_ended"],
     )
 
 
-def unheard(lab: Lab) -> dict[str, int]:
+def unheard(stack: Stack) -> dict[str, int]:
     """How often the IRMA server could not report to us, by its own log.
 
     What its callback receiver is refused is looked up by the clock; what the bridge is
     refused its user sees.
     """
-    said = _irma_server_said(lab)
+    said = _irma_server_said(stack)
     return {event: said[event] for event in _UNHEARD if said[event]}
 
 
@@ -76,12 +76,12 @@ async def _queues(broker_url: str) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-async def kept(lab: Lab) -> dict[str, Kept]:
+async def kept(store: Store) -> dict[str, Kept]:
     """Every chain's rows."""
     found = {}
-    for row in await lab.store.chains(limit=_ALL):
+    for row in await store.chains(limit=_ALL):
         chain = row.chain
-        steps = await lab.store.steps(chain.id)
+        steps = await store.steps(chain.id)
         found[chain.id] = Kept(
             chain_id=chain.id,
             state=chain.state.value,
@@ -93,21 +93,21 @@ async def kept(lab: Lab) -> dict[str, Kept]:
     return found
 
 
-def said(lab: Lab, process: str) -> list[Said]:
+def said(stack: Stack, process: str) -> list[Said]:
     """What a process has logged, in order."""
     return [
         Said(event=str(entry["event"]), at_s=_epoch_s(str(entry["timestamp"])))
-        for entry in _entries(lab.stack.processes.log(process))
+        for entry in _entries(stack.processes.log(process))
     ]
 
 
-def died(lab: Lab) -> Sequence[str]:
+def died(stack: Stack) -> Sequence[str]:
     """Which processes have ended though nobody stopped them."""
-    return [exited.name for exited in lab.stack.processes.exited()]
+    return [exited.name for exited in stack.processes.exited()]
 
 
-def _irma_server_said(lab: Lab) -> Counter[object]:
-    log = lab.stack.config_file.parent / "around" / "logs" / "sandbox.log"
+def _irma_server_said(stack: Stack) -> Counter[object]:
+    log = stack.config_file.parent / "around" / "logs" / "sandbox.log"
     return Counter(entry["event"] for entry in _entries(log))
 
 

@@ -21,8 +21,9 @@ import aiohttp
 import jwt
 from aiohttp import web
 
+from orchestrator.local.stack import Stack
 from orchestrator.proof.endpoints import Endpoint, Received, endpoint_at_work
-from orchestrator.proof.lab import Lab, disclosure, issuance
+from orchestrator.proof.lab import disclosure, issuance
 from orchestrator.proof.outage_books import Posted, Refusal, Sitting, User
 from orchestrator.proof.outage_watching import NotSeen, Page, Subscriber, following_page
 from orchestrator.sandbox.wallet import Outcome, StepStatus, Wallet
@@ -39,11 +40,11 @@ _RETRY_S: Final = 1.0
 _TIME_STAMPS: Final = frozenset({"iat", "exp", "nbf"})
 
 #: One chain in so many has a second session.
-MORE_EACH: Final = 4
+MORE_EACH: Final = 8
 
 #: So many users of so many have the chain page open all the time: one with each kind.
 _PAGES: Final = 2
-PAGES_EACH: Final = 16
+PAGES_EACH: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ class Load:
 class Crowd:
     """All users of one run and their journals."""
 
-    lab: Lab
+    stack: Stack
     http: aiohttp.ClientSession
     subscriber: Subscriber
     endpoint: Endpoint
@@ -113,7 +114,7 @@ class Crowd:
 
     async def _begin(self, path: str) -> _Begun | Refusal:
         request = disclosure(f"{self.endpoint.url}/{path}")
-        url, headers = f"{self.lab.stack.gateway_url}/session", self._credentials()
+        url, headers = f"{self.stack.gateway_url}/session", self._credentials()
         try:
             async with self.http.post(url, json=request, headers=headers) as response:
                 body = await response.read()
@@ -164,7 +165,7 @@ class Crowd:
     async def _asked_for(self, user: User) -> SessionPointer:
         """As the requestor gets it: told by an event, it asks for the chain."""
         await self.subscriber.started(user.chain_id, 2)
-        url = f"{self.lab.stack.gateway_url}/chains/{user.chain_id}"
+        url = f"{self.stack.gateway_url}/chains/{user.chain_id}"
         while True:
             try:
                 async with self.http.get(url, headers=self._credentials()) as response:
@@ -182,7 +183,7 @@ class Crowd:
             await asyncio.sleep(_RETRY_S)
 
     def _credentials(self) -> dict[str, str]:
-        return {"Authorization": self.lab.stack.requestor_key}
+        return {"Authorization": self.stack.requestor_key}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +194,7 @@ class _Begun:
 
 
 @asynccontextmanager
-async def crowd(lab: Lab, subscriber: Subscriber, load: Load) -> AsyncIterator[Crowd]:
+async def crowd(stack: Stack, subscriber: Subscriber, load: Load) -> AsyncIterator[Crowd]:
     """The users of a run and the endpoint of their requestor."""
     async with (
         endpoint_at_work(_script) as endpoint,
@@ -202,7 +203,7 @@ async def crowd(lab: Lab, subscriber: Subscriber, load: Load) -> AsyncIterator[C
         ) as http,
     ):
         yield Crowd(
-            lab=lab,
+            stack=stack,
             http=http,
             subscriber=subscriber,
             endpoint=endpoint,

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import structlog
+import uvloop
 from aiohttp import web
 from pydantic import JsonValue
 
@@ -41,7 +42,7 @@ def main() -> None:
     port = listener.getsockname()[1]
     config = configuration(arguments, default_url=f"http://{arguments.host}:{port}")
     try:
-        asyncio.run(_serve(config, listener, arguments.notify_socket))
+        uvloop.run(_serve(config, listener, arguments.notify_socket))
     except InvalidWalletFile as fault:
         sys.exit(str(fault))
 

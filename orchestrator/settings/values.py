@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Annotated, Final
 from urllib.parse import urlsplit
@@ -21,17 +22,21 @@ _DATABASE: Final = re.compile(
     r"sqlite(\+\w+)?:///(?!:memory:)[^?]+.*|postgresql(\+\w+)?://.+"
 )
 
+_HTTP: Final = frozenset({"http", "https"})
 
-def _broker_url(url: SecretStr) -> SecretStr:
+
+def _server(
+    url: SecretStr, *, schemes: Collection[str], like: str, bare: bool = False
+) -> SecretStr:
+    """The URL of a server: a scheme, a host, a port that there is; no path if `bare`."""
     try:
         parts = urlsplit(url.get_secret_value())
-        named = parts.scheme in {"amqp", "amqps"} and bool(parts.hostname)
-        complete = named and parts.port != 0
+        complete = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        complete = complete and not (bare and parts.path not in {"", "/"})
     except ValueError:  # its text repeats what stands in the port's place
         complete = False
     if not complete:
-        msg = "must look like amqp://USER:PASSWORD@HOST:5672/VHOST (or amqps://)"
-        raise ValueError(msg)
+        raise ValueError(f"must look like {like}")
     return url
 
 
@@ -42,71 +47,24 @@ def _database_url(url: SecretStr) -> SecretStr:
     return url
 
 
-def _key(text: SecretStr) -> SecretStr:
-    try:
-        read_key(text.get_secret_value())
-    except NotConfigured as error:
-        raise ValueError(str(error)) from None
-    return text
-
-
-def _webhook_secret(text: SecretStr) -> SecretStr:
-    try:
-        read_webhook_secret(text.get_secret_value())
-    except NotConfigured as error:
-        raise ValueError(str(error)) from None
-    return text
-
-
-def _network(text: str) -> str:
-    try:
-        return str(read_network(text))
-    except NotConfigured as error:
-        raise ValueError(str(error)) from None
-
-
-def _host(text: str) -> str:
-    try:
-        return read_pattern(text)
-    except NotConfigured as error:
-        raise ValueError(str(error)) from None
-
-
-def _proxy_url(url: SecretStr) -> SecretStr:
-    try:
-        parts = urlsplit(url.get_secret_value())
-        complete = parts.scheme in {"http", "https"} and bool(parts.hostname)
-        complete = complete and parts.port != 0
-    except ValueError:  # its text repeats what stands in the port's place
-        complete = False
-    if not complete:
-        raise ValueError("must look like http://USER:PASSWORD@HOST:3128 (or https://)")
-    return url
-
-
-def _management_url(url: SecretStr) -> SecretStr:
-    try:
-        parts = urlsplit(url.get_secret_value())
-        complete = parts.scheme in {"http", "https"} and bool(parts.hostname)
-        complete = complete and parts.port != 0 and parts.path in {"", "/"}
-    except ValueError:  # its text repeats what stands in the port's place
-        complete = False
-    if not complete:
-        raise ValueError("must look like http://USER:PASSWORD@HOST:15672 (or https://)")
-    return url
-
-
 def _events_url(url: SecretStr) -> SecretStr:
     if origin_of(url.get_secret_value()) == NO_ORIGIN:
         raise ValueError("must look like https://HOST/PATH")
     return url
 
 
-def _event_type(text: str) -> str:
+def _text(text: str, *, read: Callable[[str], object]) -> str:
+    """What is read from a text, as a text again."""
     try:
-        return read_type_pattern(text)
+        return str(read(text))
     except NotConfigured as error:
         raise ValueError(str(error)) from None
+
+
+def _secret(text: SecretStr, *, read: Callable[[str], object]) -> SecretStr:
+    """A secret that can be read as what it is for."""
+    _text(text.get_secret_value(), read=read)
+    return text
 
 
 def _pattern(entry: str, *, list_name: str) -> str:
@@ -123,16 +81,44 @@ Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600)]
 
 #: For how long results are kept after the end of their chain.
 KeptSeconds = Annotated[float, Field(ge=300, le=400 * 24 * 3600)]
-BrokerUrl = Annotated[SecretStr, AfterValidator(_broker_url)]
+BrokerUrl = Annotated[
+    SecretStr,
+    AfterValidator(
+        partial(
+            _server,
+            schemes={"amqp", "amqps"},
+            like="amqp://USER:PASSWORD@HOST:5672/VHOST (or amqps://)",
+        )
+    ),
+]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
-Network = Annotated[str, AfterValidator(_network)]
-HostPattern = Annotated[str, AfterValidator(_host)]
-ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy_url)]
-ManagementUrl = Annotated[SecretStr, AfterValidator(_management_url)]
+Network = Annotated[str, AfterValidator(partial(_text, read=read_network))]
+HostPattern = Annotated[str, AfterValidator(partial(_text, read=read_pattern))]
+ProxyUrl = Annotated[
+    SecretStr,
+    AfterValidator(
+        partial(
+            _server, schemes=_HTTP, like="http://USER:PASSWORD@HOST:3128 (or https://)"
+        )
+    ),
+]
+ManagementUrl = Annotated[
+    SecretStr,
+    AfterValidator(
+        partial(
+            _server,
+            schemes=_HTTP,
+            like="http://USER:PASSWORD@HOST:15672 (or https://)",
+            bare=True,
+        )
+    ),
+]
 EventsUrl = Annotated[SecretStr, AfterValidator(_events_url)]
-EventType = Annotated[str, AfterValidator(_event_type)]
-Key = Annotated[SecretStr, AfterValidator(_key)]
-WebhookSecret = Annotated[SecretStr, AfterValidator(_webhook_secret)]
+EventType = Annotated[str, AfterValidator(partial(_text, read=read_type_pattern))]
+Key = Annotated[SecretStr, AfterValidator(partial(_secret, read=read_key))]
+WebhookSecret = Annotated[
+    SecretStr, AfterValidator(partial(_secret, read=read_webhook_secret))
+]
 
 #: The name of a sealing key in every envelope that it has sealed.
 SEALING_KEY_ID: Final = r"^[A-Za-z0-9]{1,16}$"

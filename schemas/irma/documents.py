@@ -172,7 +172,8 @@ def decoded(body: bytes | str, error: type[InvalidDocument]) -> JsonValue:
     try:
         value: object = json.loads(text, object_pairs_hook=_last_wins)
     except json.JSONDecodeError as fault:
-        reason = f"not JSON: {fault.msg} at character {fault.pos}"
+        what = fault.msg.removesuffix(" at")  # as "Invalid control character at"
+        reason = f"not JSON: {what} at character {fault.pos}"
     except RecursionError:
         reason = _TOO_DEEP
     except ValueError:

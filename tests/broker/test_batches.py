@@ -75,6 +75,8 @@ class Station:
         handler: BatchHandler,
         *,
         size: int = 10,
+        linger_s: float = 0.1,
+        every_s: float = 0.0,
         defer_s: float = 0.05,
         drain_timeout_s: float = 25.0,
     ) -> AsyncIterator[BatchWorker]:
@@ -89,7 +91,9 @@ class Station:
             queue="history",
             handler=handler,
             publisher=self._publisher,
-            limits=BatchLimits(size=size, linger_s=0.1, defer_s=defer_s),
+            limits=BatchLimits(
+                size=size, linger_s=linger_s, every_s=every_s, defer_s=defer_s
+            ),
             drain_timeout_s=drain_timeout_s,
             on_ready=on_ready,
             random=lambda: 0.0,
@@ -131,6 +135,33 @@ async def test_a_lone_event_does_not_wait_for_a_full_batch(
     async with station.working(history):
         await publisher.publish(event(1))
         assert await history.next() == ["e1"]
+
+
+async def test_a_batch_soon_after_another_takes_along_what_comes_meanwhile(
+    station: Station, publisher: BrokerPublisher
+) -> None:
+    """A transaction for every event would cost more than all else together."""
+    history = History()
+
+    async with station.working(history, linger_s=0.0, every_s=2.0):
+        await publisher.publish(event(1))
+        assert await history.next() == ["e1"]
+        await publisher.publish(event(2))
+        await publisher.publish(event(3))
+        assert await history.next() == ["e2", "e3"]
+
+
+async def test_a_full_batch_follows_another_at_once(
+    station: Station, publisher: BrokerPublisher
+) -> None:
+    """A backlog is not slowed down by waiting for more."""
+    history = History()
+
+    async with station.working(history, size=2, linger_s=0.0, every_s=60.0):
+        await publisher.publish(event(1))
+        assert await history.next() == ["e1"]
+        await publisher.publish(event(2), event(3))
+        assert await history.next() == ["e2", "e3"]
 
 
 async def test_a_deferred_event_comes_first_in_the_next_batch(

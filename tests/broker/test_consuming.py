@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 from aio_pika import RobustConnection
+from aiormq.exceptions import ConnectionInternalError
 from structlog.testing import capture_logs
 
 from orchestrator.broker.consuming import QueueWorker
@@ -123,6 +124,21 @@ async def test_the_handler_gets_the_bytes_and_the_message_is_done(
     )
     assert await is_empty(connection, "callbacks")
     assert await is_empty(connection, "dead")
+
+
+async def test_a_worker_starts_over_while_its_queue_has_no_leader(
+    station: Station, publisher: BrokerPublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is just being declared, the broker closes whoever wants to consume."""
+    inbox = Inbox()
+    worker = station.worker(inbox)
+    monkeypatch.setattr(worker.app, "run", failing(ConnectionInternalError()))
+    await publisher.publish(work(1))
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(worker.run())
+        assert (await inbox.next()).message_id == "m1"
+        worker.exit()
 
 
 async def test_an_undecodable_message_is_moved_to_dead_with_its_reason(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from aiormq.exceptions import ConnectionInternalError
 
-from orchestrator.broker.connection import broker_url
+from orchestrator.broker.connection import broker_url, until_led
 from orchestrator.domain.errors import NotConfigured
 
 
@@ -45,3 +46,26 @@ def test_what_is_no_amqp_url_is_refused_without_repeating_it(wrong: str) -> None
     assert "hunter2" not in repr(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
+
+
+class Unled:
+    """A queue that has no leader for the first few consumers."""
+
+    def __init__(self, times: int) -> None:
+        self.refusals = times
+        self.asked = 0
+
+    async def consume(self) -> str:
+        """Begin to consume."""
+        self.asked += 1
+        if self.asked <= self.refusals:
+            raise ConnectionInternalError
+        return "consuming"
+
+
+async def test_a_queue_without_a_leader_is_consumed_from_once_it_has_one() -> None:
+    """As when several processes start on a fresh broker, and one of them declares it."""
+    queue = Unled(1)
+
+    assert await until_led(queue.consume) == "consuming"
+    assert queue.asked == 2

@@ -495,7 +495,7 @@ def test_refusal_names_the_field_and_the_kind_of_value(
         (b'{"a":NaN}', "not JSON: a number is not finite"),
         (b'{"a":-Infinity}', "not JSON: a number is not finite"),
         (b'{"a":1e999}', "not JSON: a number is not finite"),
-        ('{"a":"\x01"}', "not JSON: Invalid control character at at character 6"),
+        ('{"a":"\x01"}', "not JSON: Invalid control character at character 6"),
         (
             json.dumps(disclosure()).encode("utf-16"),
             "not JSON: Expecting value at character 0",
