@@ -49,6 +49,9 @@ RELEASE_IDLE_S: Final = 0.2
 PURGES: Final = 50
 PURGE_IDLE_S: Final = 30.0
 
+#: The longest rest after work, however long that took.
+REST_MAX_S: Final = 1.0
+
 #: The pause after a fault of broker or store.
 FAULT_PAUSE_S: Final = 1.0
 
@@ -177,10 +180,18 @@ class _Faults:
 async def _repeat(
     beat: Beat, stop: asyncio.Event, faults: _Faults, *, idle_s: float
 ) -> None:
-    """Beat until stopped; a fault of broker or store is waited out."""
+    """Beat until stopped; a fault of broker or store is waited out.
+
+    While there is more, it rests as long as it has worked: what an outage has left is
+    worked off beside the users of now, and the slower all is, the more is theirs.
+    """
+    loop = asyncio.get_running_loop()
     while not stop.is_set():
+        begun = loop.time()
         try:
-            pause_s = 0.0 if await beat() else idle_s
+            busy = await beat()
+            took_s = loop.time() - begun
+            pause_s = min(took_s, REST_MAX_S) if busy else idle_s
         except OrchestratorError as error:
             kind = type(error).__name__
             _log.warning("clock.fault", error=kind)

@@ -111,11 +111,13 @@ class Processes:
         ready_timeout_s: float = READY_TIMEOUT_S,
         cwd: Path | None = None,
         user: str | None = None,
+        niceness: int = 0,
     ) -> int:
         """Start a program and return its process id once it is ready.
 
         Ready is what `ready` waits for, or the program's own `READY=1` (sd_notify). It
-        runs in the run folder and as ourselves, unless `cwd` and `user` say otherwise.
+        runs in the run folder and as ourselves, unless `cwd` and `user` say otherwise;
+        the nicer it is, the more it leaves to others where all want the processors.
 
         Raises:
             ProcessError: the name is taken, or the program ended or said nothing in time.
@@ -126,7 +128,12 @@ class Processes:
         with NotifySocket() as notify:
             said = {} if ready else {"NOTIFY_SOCKET": notify.address}
             child = await self._spawn(
-                name, argv, {**BASE_ENV, **(env or {}), **said}, cwd=cwd, user=user
+                name,
+                argv,
+                {**BASE_ENV, **(env or {}), **said},
+                cwd=cwd,
+                user=user,
+                niceness=niceness,
             )
             async with AsyncExitStack() as unless_ready:
                 # Also when cancelled: nothing half-started is left behind.
@@ -222,9 +229,11 @@ class Processes:
         *,
         cwd: Path | None,
         user: str | None,
+        niceness: int = 0,
     ) -> _Child:
         log = self.log(name)
-        tethered = (tether.__file__, str(os.getpid()), user or tether.SAME_USER)
+        as_user = user or tether.SAME_USER
+        tethered = (tether.__file__, str(os.getpid()), as_user, str(niceness))
         with _appending(log) as output:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", *tethered, *argv),

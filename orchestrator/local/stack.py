@@ -28,6 +28,11 @@ REQUESTOR = "demo"
 #: What we are called at the IRMA server, whose requestor we are.
 OURSELVES = "orchestrator"
 
+#: How nice workers are to the gateway, whose answers users wait for: those that it needs
+#: for them, and those that may lag.
+_IN_FLOW = 5
+_BEHIND = 10
+
 #: Between two looks whether a server answers already.
 LOOK_S = 0.05
 
@@ -79,7 +84,9 @@ class Stack:
     ) -> int:
         """Start one more worker of a kind, or one that was ended; its process id."""
         argv = worker_argv(kind, self.config_file, lane)
-        return await self.processes.start(name or kind, argv)
+        return await self.processes.start(
+            name or kind, argv, niceness=_niceness(kind, lane)
+        )
 
     async def start_gateway(self) -> int:
         """Start the gateway again after it was ended; its process id."""
@@ -146,12 +153,7 @@ class Surroundings:
         """Start them all at once; ready when all are."""
         config_file = self.run_dir / "orchestrator.json"
         _write_private(config_file, settings)
-        workers = _workers(self.plan, config_file)
-        await together(
-            processes.start("gateway", _argv("gateway", "--config", str(config_file))),
-            *(processes.start(name, argv) for name, argv in workers.items()),
-        )
-        return Stack(
+        stack = Stack(
             gateway_url=self.gateway_url,
             irma_server_url=self.irma_server_url,
             endpoint_url=self.endpoint_url,
@@ -162,6 +164,12 @@ class Surroundings:
             processes=processes,
             around=self.processes,
         )
+        workers = _workers(self.plan)
+        await together(
+            stack.start_gateway(),
+            *(stack.start_worker(kind, name, lane=lane) for name, kind, lane in workers),
+        )
+        return stack
 
     def _settings(self, broker_url: str) -> dict[str, JsonValue]:
         secrets = self.secrets
@@ -202,14 +210,25 @@ def _merged(
     return merged
 
 
-def _workers(plan: Plan, config_file: Path) -> dict[str, list[str]]:
-    """The command lines of all workers, by name."""
-    live = {f"callback-{number + 1}": Lane.LIVE for number in range(plan.callbacks)}
-    lanes = live | {f"callback-{lane}": lane for lane in plan.lanes}
+def _workers(plan: Plan) -> list[tuple[str, str, str | None]]:
+    """Name, kind and lane of all workers."""
+    live = [(f"callback-{number + 1}", Lane.LIVE) for number in range(plan.callbacks)]
+    lanes = [*live, *((f"callback-{lane}", lane) for lane in plan.lanes)]
     kinds = ["session", "history", "clock", *(["replay"] if plan.replays else [])]
-    return {
-        name: worker_argv("callback", config_file, lane) for name, lane in lanes.items()
-    } | {kind: worker_argv(kind, config_file) for kind in kinds}
+    return [
+        *((name, "callback", lane) for name, lane in lanes),
+        *((kind, kind, None) for kind in kinds),
+    ]
+
+
+def _niceness(kind: str, lane: str | None) -> int:
+    """Whom users wait for goes before: the gateway, then what its answers need.
+
+    All share one machine. After an outage there is a backlog, and whoever works it off
+    as fast as it can would take the time of those who come now.
+    """
+    in_flow = kind == "session" or (kind == "callback" and lane in {None, Lane.LIVE})
+    return _IN_FLOW if in_flow else _BEHIND
 
 
 def worker_argv(kind: str, config_file: Path, lane: str | None = None) -> list[str]:

@@ -1,10 +1,12 @@
 """Runs a program that is killed when the process that started it dies, however it dies.
 
-Run as a script: `python -I -S tether.py PARENT_PID USER PROGRAM [ARGUMENT ...]`. The
-kernel's parent-death signal survives the exec below, so the program itself is tethered
-and keeps the process id. Nothing but the standard library, so that it costs little.
+Run as a script: `python -I -S tether.py PARENT_PID USER NICENESS PROGRAM [ARGUMENT ...]`.
+The kernel's parent-death signal survives the exec below, so the program itself is
+tethered and keeps the process id. Nothing but the standard library, so that it costs
+little.
 """
 
+import contextlib
 import ctypes
 import os
 import pwd
@@ -17,8 +19,10 @@ SET_PARENT_DEATH_SIGNAL = 1
 SAME_USER = "-"
 
 
-def main(parent_pid: int, user: str, argv: list[str]) -> None:
+def main(parent_pid: int, user: str, niceness: int, argv: list[str]) -> None:
     """Become the program `argv` as `user`, tethered to the process `parent_pid`."""
+    if niceness:
+        _step_back(niceness)
     if user != SAME_USER:  # first, as the kernel unties who changes the user
         _become(user)
     libc = ctypes.CDLL(None, use_errno=True)
@@ -32,6 +36,13 @@ def main(parent_pid: int, user: str, argv: list[str]) -> None:
         sys.exit(f"{argv[0]} cannot be run: {error.strerror}")
 
 
+def _step_back(niceness: int) -> None:
+    os.nice(niceness)
+    # Where the kernel groups processes by session, it weighs the groups first (sched(7)).
+    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as group:  # noqa: PTH123 - pathlib costs more than all of this
+        group.write(str(niceness))
+
+
 def _become(user: str) -> None:
     entry = pwd.getpwnam(user)
     os.initgroups(user, entry.pw_gid)
@@ -40,4 +51,4 @@ def _become(user: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], sys.argv[3:])
+    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4:])

@@ -1,6 +1,7 @@
 """Supervising real child processes."""
 
 import asyncio
+import os
 import signal
 import stat
 import subprocess
@@ -185,6 +186,15 @@ async def test_logs_are_for_nobody_elses_eyes(tmp_path: Path) -> None:
         assert stat.S_IMODE(run_dir.stat().st_mode) == 0o700
 
 
+async def test_a_nice_process_leaves_the_processors_to_others(tmp_path: Path) -> None:
+    """By itself, and as the group that the kernel makes of its session."""
+    async with Processes(tmp_path) as processes:
+        pid = await processes.start("nice", python(OBEDIENT), niceness=7)
+        assert os.getpriority(os.PRIO_PROCESS, pid) == 7
+        group = Path(f"/proc/{pid}/autogroup")
+        assert not group.exists() or group.read_text().endswith("nice 7\n")
+
+
 async def test_a_process_takes_its_helpers_along(tmp_path: Path) -> None:
     """What a program started in its own group does not outlive it."""
     starts_one = f"""
@@ -243,7 +253,7 @@ async def test_a_tether_to_a_dead_process_starts_nothing(tmp_path: Path) -> None
     sign_of_life = tmp_path / "ran"
     nobody = str(2**22 + 1)  # above the highest process id there can be
     late = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", tether.__file__, nobody, tether.SAME_USER),
+        *(sys.executable, "-I", "-S", tether.__file__, nobody, tether.SAME_USER, "0"),
         *("touch", str(sign_of_life)),
     )
     assert await late.wait() == 1

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from orchestrator.local.stack import Plan, _workers
+from orchestrator.local.stack import Plan, _niceness, _workers
 from schemas.messages import Lane
-
-CONFIG = Path("orchestrator.json")
 
 
 def test_lanes_have_workers_of_their_own() -> None:
     """As many live ones as planned, and one in each further lane."""
     plan = Plan(callbacks=2, lanes=(Lane.REPLAY, Lane.EVENTS))
-    lanes = {
-        name: argv[argv.index("--lane") + 1]
-        for name, argv in _workers(plan, CONFIG).items()
-        if "callback" in argv
-    }
+    lanes = {name: lane for name, kind, lane in _workers(plan) if kind == "callback"}
     assert lanes == {
         "callback-1": "live",
         "callback-2": "live",
@@ -27,8 +19,13 @@ def test_lanes_have_workers_of_their_own() -> None:
 
 
 def test_a_plan_has_no_more_processes_than_a_chain_needs() -> None:
-    """What every test starts: one worker of a kind, all with the same configuration."""
-    workers = _workers(Plan(), CONFIG)
-    assert list(workers) == ["callback-1", "session", "history", "clock"]
-    for argv in workers.values():
-        assert argv[argv.index("--config") + 1] == str(CONFIG)
+    """What every test starts: one worker of a kind."""
+    names = [name for name, _, _ in _workers(Plan())]
+    assert names == ["callback-1", "session", "history", "clock"]
+
+
+def test_workers_that_may_lag_leave_the_processors_to_those_in_flow() -> None:
+    """A backlog is worked off beside the users of now, not before them."""
+    in_flow = {_niceness("session", None), _niceness("callback", Lane.LIVE)}
+    behind = {_niceness("history", None), _niceness("callback", Lane.REPLAY)}
+    assert 0 < max(in_flow) < min(behind)

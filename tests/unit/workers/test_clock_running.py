@@ -44,6 +44,29 @@ async def test_run_beats_until_it_is_stopped(workshop: Workshop) -> None:
     assert await workshop.waiting() == []
 
 
+async def test_what_is_left_is_worked_off_beside_the_users_of_now(
+    workshop: Workshop,
+) -> None:
+    """While there is more, the clock rests as long as it has worked."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    asked, slow = workshop.publisher.asked, asyncio.Event()
+    workshop.publisher.slow = slow
+    await workshop.store.put_waiting(waiting("a"))
+    running = asyncio.create_task(workshop.clock_worker().run(stop))
+    async with asyncio.timeout(5):
+        await asked.wait()
+        asked.clear()
+        await workshop.store.put_waiting(waiting("b"))
+        begun = loop.time()
+        await asyncio.wait({running}, timeout=0.3)
+        slow.set()
+        worked_s, rested = loop.time() - begun, loop.time()
+        await asked.wait()
+        assert loop.time() - rested >= worked_s
+        stop.set()
+        await running
+
+
 async def test_run_waits_out_faults(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, lose_store: LoseStore
 ) -> None:
