@@ -35,7 +35,7 @@ from orchestrator.readiness import BROKER, STORE
 from orchestrator.settings import Settings
 from orchestrator.telemetry import bind_chain
 from orchestrator.work import slot_of
-from schemas.messages import WakeUp
+from schemas.messages import Wake, WakeUp
 
 _log = structlog.get_logger(__name__)
 
@@ -86,12 +86,16 @@ async def run_gateway(settings: Settings) -> None:
 
 
 class _Unclaimed:
-    """An offer that nobody waits for any more is detached (the hand-over's table)."""
+    """An offer that nobody waits for any more is detached (the hand-over's table).
+
+    What else a gateway is told is of no use to anybody then, and after an outage there is
+    as much of it as there were users.
+    """
 
     desk: Desk | None = None
 
     async def __call__(self, wake_up: WakeUp) -> None:
-        if self.desk is None:
+        if self.desk is None or wake_up.wake is not Wake.OFFERED:
             return
         slot = slot_of(wake_up)
         with bind_chain(slot.chain_id, slot.step, slot.generation):

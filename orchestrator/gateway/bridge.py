@@ -40,9 +40,9 @@ from schemas.messages import ReplyAddress, Wake, WakeUp
 
 _log = structlog.get_logger(__name__)
 
-#: What the budget leaves of the IRMA server's 4.2 s, less its own callback's 0.2 s: a
+#: Of what the budget leaves of the IRMA server's 4.2 s, less its own callback's 0.2 s: a
 #: slow database must not make the app fail. What it has written is looked up later.
-CLOSING_S: Final = 0.4
+CLOSING_S: Final = 0.2
 
 #: A store that is away for a moment (a failover) lets nobody out of the flow. After so
 #: long no wake-up can be hoped for, and the app is let go well before it gives up.
