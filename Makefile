@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
   --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help demo up test contract delivery bench history check schemas lock system-python system system-tests
+.PHONY: help demo up test contract delivery bench history events replay check schemas lock system-python system system-tests
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,8 +37,14 @@ delivery: system-tests $(PROJECT) ## Every answer and fault, a hanging endpoint,
 bench: system-tests $(PROJECT) ## Callback hops per second, against a bare loop
 	@exec $(BIN)/chainctl prove bench
 
+replay: system-tests $(PROJECT) ## 10,000 failed chains replayed amid live traffic; a million; cancelled halfway
+	@exec $(BIN)/chainctl prove replay
+
 history: system-tests $(PROJECT) ## A backlog of 1,000,000 events, worked off by one history worker
 	@exec $(BIN)/chainctl prove history
+
+events: system-tests $(PROJECT) ## Subscribers of every kind, cut off amid 10,000 chains, have exactly what happened
+	@exec $(BIN)/chainctl prove events
 
 check: system-python $(PROJECT) $(DEV) ## Format, lint, types, import direction, contract
 	@$(BIN)/ruff format --check . || { echo "to mend: $(BIN)/ruff format ." >&2; exit 1; }

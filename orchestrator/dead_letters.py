@@ -19,6 +19,7 @@ from orchestrator.domain.dead import DeadFilter, DeadLetter, is_letter_id, remem
 from orchestrator.domain.errors import NotDone, Refused, Unroutable
 from orchestrator.domain.operating import Tally, check_named
 from orchestrator.ports import (
+    HISTORY_QUEUES,
     LANES,
     DeadLetters,
     HeldLetter,
@@ -34,7 +35,7 @@ _log = structlog.get_logger(__name__)
 
 #: Where letters come from, and so where they may go: never to somebody else's queue, as
 #: anybody can write a header.
-ORIGINS: Final = frozenset({*LANES.values(), Queues.SESSIONS, Queues.HISTORY})
+ORIGINS: Final = frozenset({*LANES.values(), Queues.SESSIONS, *HISTORY_QUEUES})
 
 #: What nobody but the message's own worker reads, and where a gateway has waited.
 _CLOSED: Final = frozenset({"sealed", "reply"})
@@ -247,10 +248,14 @@ def _told(value: JsonValue) -> JsonValue:
 
 
 def _fresh(held: HeldLetter) -> Message:
-    """The message as it was, with our own headers only (reference delivery.md §21)."""
+    """The message as it was, with our own headers only (reference delivery.md §21).
+
+    Of the history's parts it goes to that where its chain's events are now.
+    """
+    queue = held.letter.queue or ""
     return Message(
         id=held.letter.message_id,
-        routing_key=held.letter.queue or "",
+        routing_key=Queues.HISTORY if queue in HISTORY_QUEUES else queue,
         body=held.body,
         content_type=held.letter.content_type or "application/octet-stream",
         correlation_id=held.correlation_id,

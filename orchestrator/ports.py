@@ -17,6 +17,7 @@ from orchestrator.domain.dead import DeadLetter
 from orchestrator.domain.delivery import Reply
 from orchestrator.domain.failing import Failure, FailureFilter, FailureGroup
 from orchestrator.domain.key_retirement import KeyUse
+from orchestrator.domain.parting import PARTS_MAX
 from orchestrator.domain.replay_outcomes import OnItsWay, Went
 from orchestrator.domain.replaying import Claimed, CutOff, Mark, Replay
 from schemas.events import CLOUDEVENTS_JSON, Event, dump_event
@@ -66,6 +67,17 @@ class Queues:
     DEAD = "dead"
     LOG = "chain.log"
 
+
+def history_queue(part: int) -> str:
+    """The queue of a part of the history; the first one has the plain name.
+
+    Who publishes names only that: the publisher knows the parts (`domain/parting`).
+    """
+    return Queues.HISTORY if part == 0 else f"{Queues.HISTORY}.{part}"
+
+
+#: Every name that such a queue can have.
+HISTORY_QUEUES: Final = frozenset(map(history_queue, range(PARTS_MAX)))
 
 #: The exchange that subscribers bind to.
 EVENTS_EXCHANGE: Final = "chain.events"
@@ -567,20 +579,20 @@ class Store(Protocol):
         then is the outbox.
         """
 
-    async def append_events(self, events: Sequence[Event]) -> list[Event]:
+    async def append_events(self, events: Sequence[Event], part: int = 0) -> list[Event]:
         """Write a batch; each new event gets its chain's next `sequence`.
 
         Returns those that were new, with their sequence, in order. Repeated ids change
-        nothing.
+        nothing. `part` is that of the history which has to publish them.
         """
 
     async def known_events(self, ids: Sequence[str]) -> set[str]:
         """Which of these event ids are written."""
 
-    async def unpublished_events(self, limit: int) -> list[Event]:
-        """Written events that are not marked as published, oldest first."""
+    async def unpublished_events(self, limit: int, part: int = 0) -> list[Event]:
+        """A part's written events that are not marked as published, oldest first."""
 
-    async def unpublished_ids(self, limit: int) -> list[str]:
+    async def unpublished_ids(self, limit: int, part: int = 0) -> list[str]:
         """Their ids, for who has them at hand."""
 
     async def mark_published(self, ids: Sequence[str]) -> None:
@@ -667,6 +679,11 @@ class Replays(Protocol):
         They are put into its group, and noted as begun.
         """
 
+    async def claimable(
+        self, which: FailureFilter, cut_off: CutOff, *, after: int, limit: int
+    ) -> list[Claimed]:
+        """Failures that a plan could claim, by number; nobody claims them."""
+
     async def mark(self, replay_id: str, marks: Sequence[Mark]) -> None:
         """Note and count what became of failures, each once."""
 
@@ -678,6 +695,14 @@ class Replays(Protocol):
 
     async def release(self, replay_id: str, *, limit: int) -> int:
         """Let failures go that were never begun; how many it were."""
+
+    async def reseal(
+        self, rule: Callable[[str, str], str], *, after: str, limit: int
+    ) -> tuple[str | None, int]:
+        """Let a rule seal the URLs of a page of plans anew, by their ids.
+
+        As `Store.reseal_steps`; whoever has read a plan before has to read it again.
+        """
 
 
 # ---------------------------------------------------------------------- backends

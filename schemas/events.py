@@ -91,6 +91,13 @@ class SessionStartedData(_Data):
     in_flow: bool
 
 
+class SessionConnectedData(_Data):
+    """The user's app has connected to the session."""
+
+    session_type: str
+    backend: str
+
+
 class SessionCompletedData(_Data):
     """A session was proved and its result handed to us."""
 
@@ -231,6 +238,13 @@ class SessionStarted(_Event):
     data: SessionStartedData
 
 
+class SessionConnected(_Event):
+    """The user's app has connected, as somebody saw who asked how the session is."""
+
+    type: Literal["session.connected"] = "session.connected"
+    data: SessionConnectedData
+
+
 class SessionCompleted(_Event):
     """A session was proved and handed to us."""
 
@@ -290,6 +304,7 @@ ChainEvent = (
     | ChainReplayed
     | SessionRequested
     | SessionStarted
+    | SessionConnected
     | SessionCompleted
     | SessionEnded
     | CallbackRetrying

@@ -1,8 +1,9 @@
 """The history worker: writes events in batches, numbers them, then tells subscribers.
 
 One instance is active (single active consumer), one batch at a time, so that a chain's
-events keep their order. What is told is read from what is written: a crash in between
-tells it again, under the same id and sequence.
+events keep their order; of each part, if the history is in several (`domain/parting`).
+What is told is read from what is written: a crash in between tells it again, under the
+same id and sequence.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ RECENT: Final = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryWorker:
-    """Handles the queue `history`; `urls` is where requestors want events POSTed.
+    """Handles a part of the history; `urls` is where requestors want events POSTed.
 
     `subscribers` is a way of its own: the broker looks for a message's queues in the
     channel that it came by, and what integrators bind there can make that slow.
@@ -60,6 +61,7 @@ class HistoryWorker:
     publisher: Publisher
     subscribers: Subscribers
     urls: EventUrls = field(default_factory=dict)
+    part: int = 0
     _recent: Recent = field(
         init=False, repr=False, default_factory=lambda: Recent(RECENT)
     )
@@ -68,8 +70,9 @@ class HistoryWorker:
         """Write one batch and tell it."""
         events, dead = _decoded(batch)
         ready, deferred = await self._in_order(batch, events)
-        written = await self.store.append_events([events[index] for index in ready])
-        self._recent.add(events[index].id for index in ready)
+        new = [events[index] for index in ready]
+        written = await self.store.append_events(new, self.part)
+        self._recent.add(event.id for event in new)
         await self._tell(written)
         return BatchOutcome(done=ready, deferred=deferred, dead=dead)
 
@@ -108,11 +111,11 @@ class HistoryWorker:
         says of our own events is not read once more.
         """
         ours = {event.id: event for event in written}
-        while ids := await self.store.unpublished_ids(PORTION):
+        while ids := await self.store.unpublished_ids(PORTION, self.part):
             if ours.keys() >= set(ids):
                 events = [ours[event_id] for event_id in ids]
             else:
-                events = await self.store.unpublished_events(PORTION)
+                events = await self.store.unpublished_events(PORTION, self.part)
             await self._publish(events)
             await self.store.mark_published([event.id for event in events])
             if len(events) < PORTION:

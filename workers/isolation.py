@@ -65,6 +65,15 @@ class Gate:
             return Place(gate=self, work=work, version=version)
         return self._kept(work.endpoint) or Kept.LIMIT
 
+    def kept_back(self, origin: str) -> Kept | None:
+        """Why nothing may go there, if that is so."""
+        return self._kept(origin)
+
+    async def pause(self, origin: str, note: str) -> None:
+        """Keep everything back until an operator resumes it, as if one had paused it."""
+        rule = partial(breaker.paused, note=note, now=self._clock())
+        await self._change(origin, rule)
+
     async def refresh(self) -> None:
         """Read how endpoints stand, and forget what was counted long ago."""
         for endpoint in await self._switchboard.store.endpoints():

@@ -85,7 +85,7 @@ class Reopener:
         reason = generations.not_replayable(chain, generation)
         if reason is not None:
             return NotReplayed(reason=reason)
-        row = _last(await self.store.steps(chain_id), generation)
+        row = last_of(await self.store.steps(chain_id), generation)
         what = generations.again(row) if row else None
         if row is None or what is None:
             return NotReplayed(reason="nothing of the chain can be done again")
@@ -96,20 +96,16 @@ class Reopener:
     def _callback(
         self, row: Step, requestor: str, url: str | None
     ) -> _Plan | NotReplayed:
-        """The same result once more; a new callback, so it has a new `webhook-id`.
-
-        It is POSTed as it was then: the user was still connected (irma.md §7.2).
-        """
+        """The same result once more; a new callback, so it has a new `webhook-id`."""
         request, result = self.rows.request(row), self.rows.result(row)
         target = request.next_session
         if result is None or target is None:
             return NotReplayed(reason="the step's result has nowhere to go")
         slot = generations.next_generation(row.slot)
-        first_told = {"status": Status.CONNECTED, "next_session": None}
         callback = self.make.callback(
             slot,
             requestor,
-            result.model_copy(update=first_told),
+            as_told(result),
             purpose=Purpose.NEXT,
             url=url or target.url,
             validity_s=request.validity,
@@ -140,7 +136,13 @@ class Reopener:
         return _Plan(slot=row.slot, carried=carried, work=start_message(slot, requestor))
 
 
-def _last(steps: list[Step], generation: int) -> Step | None:
+def as_told(result: SessionResult) -> SessionResult:
+    """A result as it was POSTed: the user was still connected (irma.md §7.2)."""
+    told = {"status": Status.CONNECTED, "next_session": None}
+    return result.model_copy(update=told)
+
+
+def last_of(steps: list[Step], generation: int) -> Step | None:
     """The last session of a generation: the one before the slot of its end."""
     rows = {step.slot: step for step in steps if step.slot.generation == generation}
     ends = [slot for slot, row in rows.items() if row.state is StepState.END]

@@ -22,7 +22,7 @@ from orchestrator.domain.handover import Detach
 from orchestrator.domain.requestors import Requestors
 from orchestrator.domain.ruling import Ruling, telling_overtaken
 from orchestrator.ports import Clock, Delivery, Message, Publisher, wake_up_message
-from orchestrator.preparing import Preparer, unaugmentable, unfit
+from orchestrator.preparing import Preparer
 from orchestrator.rows import RowSecrets
 from orchestrator.rulings import Rulings
 from orchestrator.sealing import Sealer
@@ -49,6 +49,7 @@ from workers.cancelling import Canceller
 from workers.decoding import session_work
 from workers.intake import IntakeDesk
 from workers.notifying import NotifyingDesk
+from workers.refusing import refusal_of
 from workers.starting import Starter
 
 _log = structlog.get_logger(__name__)
@@ -58,10 +59,6 @@ _WAKES: Final[Mapping[Claim, Wake]] = {
     Claim.OFFERED: Wake.OFFERED,
     Claim.MINE_OFFERED: Wake.OFFERED,
 }
-
-
-#: What an endpoint answered may be quoted in a reason, but not at any length.
-REASON_MAX: Final = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,13 +155,7 @@ class SessionWorker:
     def _refusal(self, requestor: str, request: SessionRequest) -> str | None:
         """Why this request may not follow, or None."""
         augment = self.augment_client_return_url
-        reason = unfit(request) or unaugmentable(request, enabled=augment)
-        if reason is not None:
-            return reason
-        refusal = self.requestors.refusal(requestor, request)
-        if refusal is None:
-            return None
-        return f"next session not authorized: {refusal.reason}"[:REASON_MAX]
+        return refusal_of(self.requestors, requestor, request, augment=augment)
 
     async def _end(self, slot: Slot, work: EndWork) -> None:
         """The endpoint's answer ends the chain, or the callback failed for good."""

@@ -2,13 +2,15 @@
 
 Each is POSTed, tried again by the background clock alone, parked and released as a
 callback is, from a queue and at an endpoint of its own: no chain waits for it. Nothing is
-told of how it went, as that would have to be told too; what failed for good is in `dead`.
+told of how it went, as that would have to be told too. What failed for good is in `dead`,
+up to a bound: then all events for that requestor are paused, until an operator has seen
+to it, and wait as parked rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -24,9 +26,10 @@ from orchestrator.domain.delivery import (
     Tries,
     decide_notification,
 )
-from orchestrator.domain.endpoint import events_origin_of
+from orchestrator.domain.endpoint import events_origin_of, events_told_to
 from orchestrator.domain.errors import Refused
 from orchestrator.domain.posting import event_headers_of
+from orchestrator.domain.refusals import Refusals
 from orchestrator.domain.telling import EventUrls
 from orchestrator.ports import Caller, Clock, Delivery, Handler, Post, Signer, Store
 from orchestrator.telemetry import bind_chain
@@ -69,6 +72,7 @@ class EventTeller:
     timeout_s: float
     clock: Clock
     random: Callable[[], float]
+    _refusals: dict[str, Refusals] = field(init=False, repr=False, default_factory=dict)
 
     async def __call__(self, delivery: Delivery) -> None:
         """Make this event's next attempt.
@@ -91,6 +95,8 @@ class EventTeller:
             _log.info("event.unwanted", event_id=work.event_id)
             return
         work = _moved(work, events_origin_of(url))
+        if await self._is_paused(work):
+            return
         place = await self.gate.enter(work)
         if isinstance(place, Kept):
             await self._park(work, place)
@@ -105,6 +111,14 @@ class EventTeller:
         """
         wanted = self.urls.get(work.requestor)
         return None if wanted is None else wanted.url
+
+    async def _is_paused(self, work: EventWork) -> bool:
+        """Whether its requestor is told nothing for now; then it is parked for that."""
+        own = events_told_to(work.requestor)
+        kept = self.gate.kept_back(own)
+        if kept is not None:
+            await self._park(_moved(work, own), kept)
+        return kept is not None
 
     async def _park(self, work: EventWork, kept: Kept) -> None:
         now = self.clock()
@@ -160,8 +174,24 @@ class EventTeller:
         if isinstance(decision, RetryLater):
             row = self.make.again(work, decision.delay_s, self.clock())
             await self.store.put_waiting(row)
-        elif isinstance(decision, GiveUp) and not _is_gone(reply):
-            raise NotTold(f"the event was not told: {decision.reason}")
+        elif not isinstance(decision, GiveUp):
+            self._refusals[work.requestor] = self._refused(work.requestor).well()
+        elif not _is_gone(reply):
+            await self._give_up(work, decision.reason)
+
+    async def _give_up(self, work: EventWork, reason: str) -> None:
+        """Bury it, unless that are too many by now: then it waits with those to come."""
+        refused = self._refused(work.requestor).counting(self.clock())
+        self._refusals[work.requestor] = refused
+        if why := refused.too_many:
+            own = events_told_to(work.requestor)
+            await self.gate.pause(own, f"{why}, the last one: {reason}")
+        if not await self._is_paused(work):
+            raise NotTold(f"the event was not told: {reason}")
+        self._refusals.pop(work.requestor, None)
+
+    def _refused(self, requestor: str) -> Refusals:
+        return self._refusals.get(requestor) or Refusals(since=self.clock())
 
 
 def _moved(work: EventWork, endpoint: str) -> EventWork:

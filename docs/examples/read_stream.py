@@ -16,12 +16,18 @@ from pathlib import Path
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelNotFoundEntity
 
 #: Lost connections are tried again after this long.
 PAUSE_S = 1.0
 #: A stream has to have one. Events are handled one after the other, in their order.
 PREFETCH = 100
+
+#: Asking again would not make one.
+NO_STREAM = (
+    "there is no stream {0}.log: the operator makes one with"
+    " `chainctl requestors grant {0} --stream`"
+)
 
 #: Yours is a table with a unique column, written in the transaction of what you do.
 seen: set[str] = set()
@@ -84,6 +90,8 @@ async def main(url: str, key: str, begin: str) -> None:
         try:
             await read(url, key, position(begin, kept), kept)
         except CONNECTION_EXCEPTIONS as error:
+            if isinstance(error, ChannelNotFoundEntity) and "no queue" in str(error):
+                sys.exit(NO_STREAM.format(key))  # not one whose node is down
             print(f"away: {type(error).__name__}", file=sys.stderr, flush=True)
         await asyncio.sleep(PAUSE_S)
 

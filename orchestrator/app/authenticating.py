@@ -1,12 +1,24 @@
-"""The requestors of the configuration, as those who ask (reference irma.md §3.1)."""
+"""Requestors (reference irma.md §3.1) and operators of the configuration, who ask."""
 
 from __future__ import annotations
+
+import hashlib
+import re
+from typing import Final
 
 from orchestrator.app.credentials import hmac_secret, required_key, rsa_public_key
 from orchestrator.domain.errors import NotConfigured
 from orchestrator.gateway.authentication import Authenticator
+from orchestrator.gateway.operators import Operators
 from orchestrator.gateway.request_jwts import RequestKey
 from orchestrator.settings import Requestor, Settings
+
+#: Who guesses tokens has all the time there is.
+TOKEN_CHARS_MIN: Final = 24
+
+_HASHED: Final = "sha256:"
+_HASH: Final = re.compile(r"sha256:([0-9a-fA-F]{64})")
+_TOKEN: Final = re.compile(rf"[!-~]{{{TOKEN_CHARS_MIN},}}")
 
 
 def make_authenticator(settings: Settings) -> Authenticator:
@@ -36,6 +48,41 @@ def make_authenticator(settings: Settings) -> Authenticator:
         no_auth=settings.no_auth,
         request_age_max_s=settings.max_request_age,
     )
+
+
+def make_operators(settings: Settings, requestors: Authenticator) -> Operators:
+    """Knows who may use the operators' API; they are known by hashes of their tokens.
+
+    Raises:
+        NotConfigured: naming the token that cannot be used.
+    """
+    digests = {
+        name: _token_digest(required_key(entry, whose=whose), whose)
+        for name, entry in settings.operators.items()
+        for whose in (f"operators.{name}",)
+    }
+    owners = {
+        hashlib.sha256(token.encode()).digest(): f"requestors.{key}"
+        for key, token in requestors.tokens.items()
+    }
+    for name, digest in digests.items():
+        other = owners.setdefault(digest, f"operators.{name}")
+        if other != f"operators.{name}":
+            raise NotConfigured(f"operators.{name} and {other} have the same key")
+    return Operators(digests=digests)
+
+
+def _token_digest(text: str, whose: str) -> bytes:
+    if found := _HASH.fullmatch(text):
+        return bytes.fromhex(found[1])
+    if text.startswith(_HASHED):
+        raise NotConfigured(f"{whose}.key: no SHA-256 hash, which has 64 hexadecimals")
+    if not _TOKEN.fullmatch(text):
+        raise NotConfigured(
+            f"{whose}.key: a token needs at least {TOKEN_CHARS_MIN} visible ASCII"
+            " characters and no blanks, as `openssl rand -hex 32` makes it"
+        )
+    return hashlib.sha256(text.encode()).digest()
 
 
 def _request_key(name: str, routing_key: str, entry: Requestor) -> RequestKey:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from orchestrator.app.health import worker_health
+from orchestrator.app.irma_server import open_backend
 from orchestrator.app.isolation import breaker_policy
 from orchestrator.app.notifying import make_notifier
 from orchestrator.app.tools import (
     make_retention,
-    open_backend,
     open_tools,
     session_lifetime,
 )

@@ -22,9 +22,12 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from cryptography.x509 import load_pem_x509_certificate
 
 from orchestrator.domain.errors import NotConfigured
-from orchestrator.settings import IrmaServer, PublishedKey, Requestor
+from orchestrator.settings import IrmaServer, Operator, PublishedKey, Requestor
 
 _log = structlog.get_logger(__name__)
+
+#: What has a key, as text or in a file.
+Keyed = Requestor | IrmaServer | PublishedKey | Operator
 
 #: HS256 is as strong as its secret, up to the hash's length (RFC 7518 §3.2).
 SECRET_BYTES_MIN: Final = 32
@@ -33,7 +36,7 @@ KEY_BITS_MIN: Final = 2048
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]*|[A-Za-z0-9_-]*")
 
 
-def key_text(entry: Requestor | IrmaServer | PublishedKey, *, whose: str) -> str | None:
+def key_text(entry: Keyed, *, whose: str) -> str | None:
     """The key of an entry, from its file if it names one; None without any.
 
     Raises:
@@ -52,7 +55,7 @@ def key_text(entry: Requestor | IrmaServer | PublishedKey, *, whose: str) -> str
         raise NotConfigured(f"{whose}: key_file: holds no key") from None
 
 
-def required_key(entry: Requestor | IrmaServer | PublishedKey, *, whose: str) -> str:
+def required_key(entry: Keyed, *, whose: str) -> str:
     """The key of an entry that has to have one; an empty one would let anybody in.
 
     Raises:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from socket import socket
 from typing import Final
 
 import structlog
 import uvicorn
 
-from orchestrator.app.authenticating import make_authenticator
+from orchestrator.app.authenticating import make_authenticator, make_operators
 from orchestrator.app.health import make_readiness
+from orchestrator.app.irma_server import open_backend
+from orchestrator.app.planning import make_planner
 from orchestrator.app.signing import jwt_key, signing
 from orchestrator.app.tools import (
     Tools,
@@ -19,7 +21,6 @@ from orchestrator.app.tools import (
     make_preparer,
     make_requestors,
     make_retention,
-    open_backend,
     open_tools,
 )
 from orchestrator.broker.connection import connect
@@ -30,9 +31,11 @@ from orchestrator.gateway.examination import Examination, examining
 from orchestrator.gateway.intake import ResultIntake
 from orchestrator.gateway.statics import static_sessions
 from orchestrator.lifecycle import notify_ready, on_signals
+from orchestrator.planning import COUNT_PATIENCE_S, Planner
 from orchestrator.ports import Backend, Signer, utc_now
 from orchestrator.readiness import BROKER, STORE
 from orchestrator.settings import Settings
+from orchestrator.store import open_store
 from orchestrator.telemetry import bind_chain
 from orchestrator.work import slot_of
 from schemas.messages import Wake, WakeUp
@@ -56,6 +59,7 @@ async def run_gateway(settings: Settings) -> None:
         open_tools(settings, "gateway") as tools,
         open_backend(settings) as backend,
         signing(settings) as signer,
+        _planning(tools) as planner,
         await connect(
             settings.broker_url.get_secret_value(), "gateway replies"
         ) as connection,
@@ -63,7 +67,7 @@ async def run_gateway(settings: Settings) -> None:
         # The desk is told of wake-ups nobody waits for by the queue it holds itself.
         unclaimed = _Unclaimed()
         async with ReplyQueue.open(connection, unclaimed=unclaimed) as replies:
-            desk = _desk(tools, replies, backend, signer)
+            desk = _desk(tools, replies, backend, signer, planner)
             unclaimed.desk = desk
             examination = make_examination(tools, replies, backend)
             config = uvicorn.Config(
@@ -134,8 +138,27 @@ class _Server(uvicorn.Server):
         self._ending()
 
 
-def _desk(tools: Tools, replies: ReplyQueue, backend: Backend, signer: Signer) -> Desk:
+@asynccontextmanager
+async def _planning(tools: Tools) -> AsyncIterator[Planner]:
+    """What makes plans; operators have a store of their own, with more patience."""
     settings = tools.settings
+    if not settings.operators:
+        yield make_planner(settings, tools.store)
+        return
+    url = settings.database_url.get_secret_value()
+    async with open_store(url, patience_s=COUNT_PATIENCE_S) as store:
+        yield make_planner(settings, store)
+
+
+def _desk(
+    tools: Tools,
+    replies: ReplyQueue,
+    backend: Backend,
+    signer: Signer,
+    planner: Planner,
+) -> Desk:
+    settings = tools.settings
+    authenticator = make_authenticator(settings)
     intake = ResultIntake(
         store=tools.store,
         publisher=tools.publisher,
@@ -158,7 +181,9 @@ def _desk(tools: Tools, replies: ReplyQueue, backend: Backend, signer: Signer) -
         background=tools.background,
         readiness=make_readiness(tools, bearable={BROKER, STORE}),
         requestors=make_requestors(settings),
-        authenticator=make_authenticator(settings),
+        authenticator=authenticator,
+        operators=make_operators(settings, authenticator),
+        planner=planner,
         clock=utc_now,
         options=make_options(settings),
     )

@@ -6,11 +6,11 @@ from datetime import timedelta
 from typing import Final
 
 from orchestrator.app.consuming import consume
+from orchestrator.app.irma_server import open_backend
 from orchestrator.app.notifying import make_notifier
 from orchestrator.app.tools import (
     make_preparer,
     make_requestors,
-    open_backend,
     open_tools,
 )
 from orchestrator.domain.claiming import Budget

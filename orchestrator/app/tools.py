@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 from urllib.parse import urlsplit
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from ulid import ULID
 
-from orchestrator.app.credentials import (
-    SECRET_BYTES_MIN,
-    hmac_secret,
-    required_key,
-)
 from orchestrator.app.key_use import noting_keys
-from orchestrator.backends.irma import IrmaBackend, RequestKey
 from orchestrator.background import Background
 from orchestrator.broker import topology
 from orchestrator.broker.connection import connect
 from orchestrator.broker.publishing import BrokerPublisher
-from orchestrator.callbacks import private_key
-from orchestrator.domain.errors import NotConfigured
 from orchestrator.domain.permissions import ANONYMOUS, Permissions, Requestor
 from orchestrator.domain.requestors import Requestors
 from orchestrator.domain.retention import Retention
 from orchestrator.domain.telling import EventUrl, EventUrls, Wanted
-from orchestrator.ports import Backend, Store
+from orchestrator.ports import Store
 from orchestrator.preparing import Preparer
 from orchestrator.rows import RowSecrets
 from orchestrator.rulings import Rulings
 from orchestrator.sealing import Sealer, read_key
-from orchestrator.settings import IrmaServer, Settings
+from orchestrator.settings import Settings
 from orchestrator.store import check_schema, open_store
 from orchestrator.work import WorkMaker
 
@@ -74,10 +65,13 @@ async def open_tools(settings: Settings, process: str) -> AsyncIterator[Tools]:
     async with (
         open_store(database_url) as store,
         noting_keys(store, settings.sealing),
-        BrokerPublisher.open(url, process) as publisher,
+        BrokerPublisher.open(
+            url, process, history_parts=settings.history.parts
+        ) as publisher,
     ):
         async with await connect(url, f"{process} topology") as connection:
-            await topology.declare(connection)
+            wanted = topology.installed(settings.history.parts)
+            await topology.declare(connection, wanted)
         try:
             yield Tools(
                 settings=settings,
@@ -108,48 +102,6 @@ def make_sealer(settings: Settings) -> Sealer:
         read_key(keys.hash_key.get_secret_value()),
         keys.older(),
     )
-
-
-def open_backend(settings: Settings) -> AbstractAsyncContextManager[Backend]:
-    """The IRMA server behind us."""
-    server = settings.irma_server
-    return IrmaBackend.open(
-        server.url,
-        client_url=server.client_url,
-        key=server_key(server),
-        require_signed=server.require_signed,
-    )
-
-
-def server_key(server: IrmaServer) -> str | RequestKey | None:
-    """What we show to the IRMA server: a token, what signs our requests, or nothing.
-
-    Raises:
-        NotConfigured: naming `irma_server.key`, and what is wrong with it.
-    """
-    whose = "irma_server"
-    if server.auth_method == "token":
-        named = server.key is not None or server.key_file is not None
-        return required_key(server, whose=whose) if named else None
-    text = required_key(server, whose=whose)
-    if server.auth_method == "publickey":
-        return RequestKey(requestor=server.requestor, secret=_our_key(text))
-    secret = hmac_secret(text, whose=whose)
-    if len(secret) < SECRET_BYTES_MIN:
-        raise NotConfigured(
-            f"{whose}.key: {len(secret)} bytes; HS256 needs {SECRET_BYTES_MIN}"
-        )
-    return RequestKey(requestor=server.requestor, secret=secret)
-
-
-def _our_key(pem: str) -> RSAPrivateKey:
-    try:
-        key = private_key(pem)
-    except NotConfigured as error:
-        raise NotConfigured(f"irma_server.key: {error}") from None
-    if not isinstance(key, RSAPrivateKey):
-        raise NotConfigured("irma_server.key: not an RSA key; IRMA takes RS256 only")
-    return key
 
 
 def make_preparer(tools: Tools) -> Preparer:

@@ -154,15 +154,7 @@ class BatchWorker:
             NotConfigured: the broker's URL is wrong or the queue is missing.
             BrokerUnavailable: there is no broker to start with.
         """
-        with _on_signals(self.exit):
-            async with AsyncExitStack() as stack:
-                await until_led(lambda: stack.enter_async_context(self._consuming()))
-                await self._on_ready()
-                try:
-                    async with asyncio.timeout(None) as self._patience:
-                        await self._work()
-                except TimeoutError:
-                    _log.warning("worker.drain_timeout", queue=self._queue)
+        await run_all([self])
 
     def exit(self) -> None:
         """End `run`, as SIGTERM does: finish the batch in hand, then no more."""
@@ -174,6 +166,17 @@ class BatchWorker:
         if self._patience is not None:
             now = asyncio.get_running_loop().time()
             self._patience.reschedule(now + self._drain_timeout_s)
+
+    async def work(self) -> None:
+        """The same without an ear for signals; see `run_all`."""
+        async with AsyncExitStack() as stack:
+            await until_led(lambda: stack.enter_async_context(self._consuming()))
+            await self._on_ready()
+            try:
+                async with asyncio.timeout(None) as self._patience:
+                    await self._work()
+            except TimeoutError:
+                _log.warning("worker.drain_timeout", queue=self._queue)
 
     @asynccontextmanager
     async def _consuming(self) -> AsyncIterator[None]:
@@ -311,6 +314,27 @@ class BatchWorker:
             reason=reason,
             now=self._clock(),
         )
+
+
+async def run_all(workers: Sequence[BatchWorker]) -> None:
+    """Work on several queues until SIGTERM or SIGINT, each for itself.
+
+    Raises:
+        as `BatchWorker.run`; one that cannot work ends all.
+    """
+
+    def exit_all() -> None:
+        for worker in workers:
+            worker.exit()
+
+    with _on_signals(exit_all):
+        working = [asyncio.ensure_future(worker.work()) for worker in workers]
+        try:
+            await asyncio.gather(*working)
+        finally:
+            for one in working:
+                one.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -20,7 +21,8 @@ from orchestrator.broker.connection import PATIENCE_S, connect
 from orchestrator.broker.sending import send
 from orchestrator.broker.topology import QUEUE_NAMES
 from orchestrator.domain.errors import BrokerUnavailable, Refused, Unroutable
-from orchestrator.ports import Message
+from orchestrator.domain.parting import part_of
+from orchestrator.ports import HISTORY_QUEUES, Message, Queues, history_queue
 
 _log = structlog.get_logger(__name__)
 
@@ -47,11 +49,15 @@ class BrokerPublisher:
     """
 
     def __init__(
-        self, connection: RobustConnection, channel: AbstractRobustChannel
+        self,
+        connection: RobustConnection,
+        channel: AbstractRobustChannel,
+        history_parts: int = 1,
     ) -> None:
         """Publish on this channel; `open` makes one that is fit for it."""
         self._connection = connection
         self._channel = channel
+        self._history_parts = history_parts
         self._in_flight: dict[str, asyncio.Future[None]] = {}
         self.refused_by_subscribers = 0
         self.late_for_subscribers = 0
@@ -59,16 +65,24 @@ class BrokerPublisher:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, url: str, name: str, *, patience_s: float = PATIENCE_S
+        cls,
+        url: str,
+        name: str,
+        *,
+        patience_s: float = PATIENCE_S,
+        history_parts: int = 1,
     ) -> AsyncIterator[BrokerPublisher]:
         """A publisher that is connected, until the context closes.
+
+        With a history in parts, each event goes to that of its chain.
 
         Raises:
             NotConfigured: the URL, the credentials or the virtual host are wrong.
             BrokerUnavailable: nothing answered within `patience_s`.
         """
         async with await connect(url, name, patience_s=patience_s) as connection:
-            yield cls(connection, await connection.channel(on_return_raises=True))
+            channel = await connection.channel(on_return_raises=True)
+            yield cls(connection, channel, history_parts)
 
     @property
     def connected(self) -> bool:
@@ -85,6 +99,8 @@ class BrokerPublisher:
             Refused: a message is too long; none was sent.
         """
         _refuse_too_long(messages)
+        if self._history_parts > 1:
+            messages = tuple(map(self._parted, messages))
         ids = _returnable_ids(messages)
         try:
             # One clock for all: were each to run out by itself, a later message could
@@ -122,6 +138,13 @@ class BrokerPublisher:
         except CONNECTION_EXCEPTIONS as error:
             raise _lost(error) from None
         return await asyncio.gather(*confirms, return_exceptions=True)
+
+    def _parted(self, message: Message) -> Message:
+        """An event for the history, on its way to its chain's part."""
+        if message.routing_key != Queues.HISTORY or message.exchange:
+            return message
+        part = part_of(message.id, self._history_parts)
+        return replace(message, routing_key=history_queue(part))
 
     @asynccontextmanager
     async def _alone_with(self, ids: set[str]) -> AsyncIterator[None]:
@@ -179,7 +202,7 @@ def _returnable_ids(messages: Sequence[Message]) -> set[str]:
 
 def _public_name(message: Message) -> str:
     """A name that may be told: a reply queue's would name its gateway."""
-    known = message.routing_key in QUEUE_NAMES
+    known = message.routing_key in QUEUE_NAMES | HISTORY_QUEUES
     return f"queue '{message.routing_key}'" if known else "a queue that is gone"
 
 

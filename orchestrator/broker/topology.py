@@ -14,7 +14,14 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import ChannelClosed, ChannelPreconditionFailed
 
 from orchestrator.domain.errors import NotConfigured
-from orchestrator.ports import ENDPOINTS_EXCHANGE, EVENTS_EXCHANGE, LANES, Queues
+from orchestrator.domain.parting import PARTS_MAX
+from orchestrator.ports import (
+    ENDPOINTS_EXCHANGE,
+    EVENTS_EXCHANGE,
+    LANES,
+    Queues,
+    history_queue,
+)
 
 Arguments = dict[str, str | int | bool]
 
@@ -119,19 +126,28 @@ def own_log(key: str, *, age_max_s: float, bytes_max: int) -> Topology:
     return Topology(queues=(log,), bindings=(binding,))
 
 
-TOPOLOGY: Final = Topology(
-    exchanges=(
-        Exchange(name=EVENTS_EXCHANGE, type="topic"),
-        Exchange(name=ENDPOINTS_EXCHANGE, type="fanout"),
-    ),
-    queues=(
-        dead_queue(Queues.DEAD),
-        *map(work_queue, LANES.values()),
-        work_queue(Queues.SESSIONS),
-        work_queue(Queues.HISTORY, **{"x-single-active-consumer": True}),
-        stream(Queues.LOG),
-    ),
-)
+def installed(history_parts: int = 1) -> Topology:
+    """All of ours, with the history in so many parts."""
+    history = (
+        work_queue(history_queue(part), **{"x-single-active-consumer": True})
+        for part in range(history_parts)
+    )
+    return Topology(
+        exchanges=(
+            Exchange(name=EVENTS_EXCHANGE, type="topic"),
+            Exchange(name=ENDPOINTS_EXCHANGE, type="fanout"),
+        ),
+        queues=(
+            dead_queue(Queues.DEAD),
+            *map(work_queue, LANES.values()),
+            work_queue(Queues.SESSIONS),
+            *history,
+            stream(Queues.LOG),
+        ),
+    )
+
+
+TOPOLOGY: Final = installed()
 
 #: The names that may be told in errors; any other routing key may be somebody's id.
 QUEUE_NAMES: Final = frozenset(queue.name for queue in TOPOLOGY.queues)
@@ -165,6 +181,22 @@ async def require(channel: AbstractChannel, queue: str) -> None:
             f"queue '{queue}' does not exist or may not be read;"
             " declare the topology first, with a user who may"
         ) from None
+
+
+async def left_parts(connection: AbstractConnection, history_parts: int) -> list[int]:
+    """Parts of the history that are no more, whose queues are still there.
+
+    They are looked for upwards, up to the first that is missing: the broker logs each
+    look for one of these as an error.
+    """
+    found: list[int] = []
+    for part in range(history_parts, PARTS_MAX):
+        try:
+            await require(await connection.channel(), history_queue(part))
+        except NotConfigured:
+            break
+        found.append(part)
+    return found
 
 
 async def _declare_all(channel: AbstractChannel, topology: Topology) -> None:

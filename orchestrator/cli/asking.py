@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import datetime, timedelta
 
 import typer
 
 from orchestrator.domain.errors import NotConfigured
-
-_UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_SPAN: Final = re.compile(r"(?P<count>[0-9]{1,9})(?P<unit>[smhd])")
+from orchestrator.domain.spans import NEEDED, read_time
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
@@ -41,24 +37,10 @@ def time_of(text: str, now: datetime, *, option: str, past: bool = False) -> dat
     Raises:
         NotConfigured: it is neither.
     """
-    try:
-        time = _read_time(text, now, past=past)
-    except (ValueError, OverflowError):  # also what is beyond the calendar's ends
-        time = None
+    time = read_time(text, now, past=past)
     if time is None:
-        raise NotConfigured(
-            f"{option}: it needs a span as 30s, 10m, 2h, 1d, or a time with its zone as"
-            " 2026-05-01T12:00:00Z"
-        )
+        raise NotConfigured(f"{option}: {NEEDED}")
     return time
-
-
-def _read_time(text: str, now: datetime, *, past: bool) -> datetime | None:
-    if found := _SPAN.fullmatch(text):
-        away = timedelta(seconds=int(found["count"]) * _UNITS[found["unit"]])
-        return now - away if past else now + away
-    time = datetime.fromisoformat(text)
-    return None if time.tzinfo is None else time.astimezone(UTC)
 
 
 def agreed(question: str, *, yes: bool) -> bool:

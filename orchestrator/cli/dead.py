@@ -156,7 +156,9 @@ async def _desk(settings: Settings) -> AsyncIterator[DeadDesk]:
     url, name = settings.broker_url.get_secret_value(), "chainctl dead"
     console = Console(stderr=True)
     async with (
-        BrokerPublisher.open(url, name, patience_s=PATIENCE_S) as publisher,
+        BrokerPublisher.open(
+            url, name, patience_s=PATIENCE_S, history_parts=settings.history.parts
+        ) as publisher,
         DeadQueue.open(url, name, patience_s=PATIENCE_S) as dead,
     ):
         if dead.others:

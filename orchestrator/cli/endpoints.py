@@ -136,7 +136,10 @@ async def _change(
         url = settings.broker_url.get_secret_value()
         try:
             async with BrokerPublisher.open(
-                url, "chainctl endpoints", patience_s=TELL_PATIENCE_S
+                url,
+                "chainctl endpoints",
+                patience_s=TELL_PATIENCE_S,
+                history_parts=settings.history.parts,
             ) as publisher:
                 rulings = Rulings(
                     store=store, publisher=publisher, background=Background()

@@ -124,10 +124,17 @@ def worker(
     lane: Annotated[
         Lane | None, typer.Option(help="Which callbacks; live ones if not given.")
     ] = None,
+    part: Annotated[
+        list[int] | None,
+        typer.Option(min=0, help="Which part of the history, once or more; else all."),
+    ] = None,
 ) -> None:
     """Run a worker process until SIGTERM."""
     if lane is not None and kind is not WorkerKind.CALLBACK:
         msg = f"--lane: only a callback worker has one, a {kind} worker has none"
+        raise NotConfigured(msg)
+    if part and kind is not WorkerKind.HISTORY:
+        msg = f"--part: only a history worker has parts, a {kind} worker has none"
         raise NotConfigured(msg)
     settings = settings_of(config, kind)
     if kind is WorkerKind.CALLBACK:
@@ -135,10 +142,13 @@ def worker(
 
         run(run_callback_worker(settings, lane or Lane.LIVE))
         return
+    if kind is WorkerKind.HISTORY:
+        from orchestrator.app.history import run_history_worker
+
+        run(run_history_worker(settings, part or ()))
+        return
     if kind is WorkerKind.SESSION:
         from orchestrator.app.session import run_session_worker as work
-    elif kind is WorkerKind.HISTORY:
-        from orchestrator.app.history import run_history_worker as work
     elif kind is WorkerKind.REPLAY:
         from orchestrator.app.replay import run_replay_worker as work
     else:

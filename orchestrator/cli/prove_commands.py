@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.proof.names import Databases, DeliveryPart
+from orchestrator.proof.names import Databases, DeliveryPart, ReplayPart
 
 commands = typer.Typer(
     no_args_is_help=True, help="Prove what is promised, on real processes with faults."
@@ -64,3 +64,41 @@ def prove_history(
     from orchestrator.proof.history import prove
 
     sys.exit(run_proof("history", prove(events), database, os.environ, keep=keep))
+
+
+@commands.command("replay")
+def prove_replay(
+    database: Database = Databases.POSTGRESQL,
+    chains: Annotated[int, typer.Option(min=100, help="How many fail.")] = 10_000,
+    selected: Annotated[
+        int, typer.Option(min=1_000, help="How many failures a plan takes for memory.")
+    ] = 1_000_000,
+    part: Annotated[
+        list[ReplayPart] | None, typer.Option(help="Only these; several are allowed.")
+    ] = None,
+    keep: Keep = False,
+) -> None:
+    """Replay of what an outage has failed; of a million failures; cancelled halfway."""
+    from orchestrator.cli.prove import run_proof
+    from orchestrator.proof.replay import prove
+
+    proof = prove(tuple(part or ReplayPart), chains=chains, selected=selected)
+    sys.exit(run_proof("replay", proof, database, os.environ, keep=keep))
+
+
+@commands.command("events")
+def prove_events(
+    database: Database = Databases.POSTGRESQL,
+    chains: Annotated[int, typer.Option(min=100, help="How many.")] = 10_000,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="At most so many a second; else as many as can be."),
+    ] = None,
+    keep: Keep = False,
+) -> None:
+    """Subscribers of every kind, cut off amid the load, have exactly what happened."""
+    from orchestrator.cli.prove import run_proof
+    from orchestrator.proof.events import prove
+
+    proof = prove(chains, rate)
+    sys.exit(run_proof("events", proof, database, os.environ, keep=keep))

@@ -1,48 +1,37 @@
-"""`chainctl replay`: what has failed, and plans that do it anew."""
+"""`chainctl replay`: what has failed, and plans that do it anew or give it up."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+import os
+import pwd
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from pydantic import JsonValue
 from rich.console import Console
-from ulid import ULID
 
-from orchestrator.app.tools import make_sealer
+from orchestrator.app.planning import make_planner
 from orchestrator.cli.asking import agreed
-from orchestrator.cli.replay_asked import Asked, endpoint_of
-from orchestrator.cli.replay_selected import (
-    Selected,
-    refuse_nothing,
-    selected_by,
-    selected_json,
-    show_selected,
-)
+from orchestrator.cli.replay_asked import Asked, by_option
 from orchestrator.cli.replay_shown import (
-    plan_json,
     plan_lines,
     plans_table,
     progress_bar,
     progress_words,
+    show_selected,
 )
-from orchestrator.domain import replaying
-from orchestrator.domain.errors import NotConfigured, NotDone
-from orchestrator.domain.replaying import Replay, ReplayState, url_bound_to
-from orchestrator.ports import Store, utc_now
+from orchestrator.domain.errors import NotDone
+from orchestrator.domain.replaying import Replay, ReplayKind, ReplayState
+from orchestrator.domain.selecting import How, Selected, check_all
+from orchestrator.planning import COUNT_PATIENCE_S, Planner, check_why
+from orchestrator.ports import utc_now
+from orchestrator.replay_views import replay_view, selection_view
 from orchestrator.settings import Settings
 from orchestrator.store import check_schema, open_store
-
-#: As many reasons of refusals as are shown.
-REFUSALS_MAX: Final = 20
-
-#: What an operator may write.
-NOTE_CHARS_MAX: Final = 500
+from schemas.replays import ReplayList
 
 #: Between two looks at a plan that is followed.
 LOOK_S: Final = 0.25
@@ -50,43 +39,15 @@ LOOK_S: Final = 0.25
 #: A plan that nobody takes up for so long has no worker.
 ALONE: Final = timedelta(seconds=10)
 
-#: To count a million failures takes longer than other queries may.
-COUNT_PATIENCE_S: Final = 60.0
-
-#: How often a change that lost a race with the worker is tried.
-TRIES_MAX: Final = 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class How:
-    """How a plan is to go on."""
-
-    pace: float = replaying.PACE
-    endpoint_pace: float | None = None
-    canary: bool = True
-    failure_ratio_max: float = replaying.FAILURE_RATIO_MAX
-    url: str | None = None
-    note: str | None = None
-
-    def check(self) -> None:
-        """See that it can.
-
-        Raises:
-            NotConfigured: naming the option that is wrong.
-        """
-        endpoint_of(self.url, option="--url")
-        if self.note is not None and len(self.note) > NOTE_CHARS_MAX:
-            msg = f"--note: at most {NOTE_CHARS_MAX} characters, has {len(self.note)}"
-            raise NotConfigured(msg)
-
 
 async def plan_replay(settings: Settings, asked: Asked, *, as_json: bool) -> None:
     """Print what a replay would take; nothing is changed."""
-    which = asked.filter(settings, utc_now())
-    async with _looked_at(settings) as store:
-        selected = await selected_by(store, which)
+    with by_option():
+        selection = asked.selection()
+        async with planner_of(settings) as planner:
+            selected = await planner.selected(planner.meant(selection))
     if as_json:
-        print(json.dumps(selected_json(selected)))
+        print(selection_view(selected).model_dump_json(by_alias=True))
         return
     show_selected(selected)
 
@@ -102,40 +63,67 @@ async def run_replay(
     as_json: bool,
 ) -> None:
     """Make a plan, once it was seen what it takes, and follow it."""
-    how.check()
-    which = asked.filter(settings, utc_now())
-    if which.everything != every:
-        raise NotConfigured("say which failures by options, or else --all")
-    async with _looked_at(settings) as store:
-        selected = await selected_by(store, which)
-        if not as_json:
-            show_selected(selected)
-        refuse_nothing(selected)
-        if not agreed(f"replay {selected.open} chains?", yes=yes):
-            print("nothing was started")
-            return
-        plan = _made(settings, selected, how, utc_now())
-        await store.replays.add(plan)
-        if detach:
-            _tell_made(plan, as_json=as_json)
-            return
-        if not as_json:
-            print(f"replay {plan.id}; Ctrl-C leaves it running")
-        await _follow(store, plan, as_json=as_json)
+    with by_option():
+        how.check()
+
+    async def make(planner: Planner, selected: Selected) -> Replay:
+        return await planner.replay(selected, how, by=who())
+
+    await _make_and_follow(
+        settings,
+        asked,
+        ReplayKind.REPLAY,
+        make,
+        every=every,
+        yes=yes,
+        detach=detach,
+        as_json=as_json,
+    )
+
+
+async def handle_failures(
+    settings: Settings,
+    asked: Asked,
+    note: str,
+    *,
+    every: bool,
+    yes: bool,
+    detach: bool,
+    as_json: bool,
+) -> None:
+    """Give failures up, once it was seen which, and follow that."""
+    with by_option():
+        check_why(note)
+
+    async def make(planner: Planner, selected: Selected) -> Replay:
+        return await planner.handle(selected, note, by=who())
+
+    await _make_and_follow(
+        settings,
+        asked,
+        ReplayKind.HANDLE,
+        make,
+        every=every,
+        yes=yes,
+        detach=detach,
+        as_json=as_json,
+    )
 
 
 async def follow_replay(settings: Settings, replay_id: str, *, as_json: bool) -> None:
     """Follow a plan until it stops."""
-    async with _looked_at(settings) as store:
-        await _follow(store, await _plan(store, replay_id), as_json=as_json)
+    with by_option():
+        async with planner_of(settings) as planner:
+            await _follow(planner, await planner.plan(replay_id), as_json=as_json)
 
 
 async def list_replays(settings: Settings, *, limit: int, as_json: bool) -> None:
     """Print plans, the newest first."""
-    async with _looked_at(settings) as store:
-        plans = await store.replays.plans(limit=limit)
+    async with planner_of(settings) as planner:
+        plans = await planner.store.replays.plans(limit=limit)
     if as_json:
-        print(json.dumps([plan_json(plan) for plan in plans]))
+        listed = ReplayList(replays=tuple(map(replay_view, plans)))
+        print(json.dumps(listed.model_dump(mode="json", by_alias=True)["replays"]))
     elif not plans:
         print("no replay was made yet")
     else:
@@ -144,29 +132,35 @@ async def list_replays(settings: Settings, *, limit: int, as_json: bool) -> None
 
 async def show_replay(settings: Settings, replay_id: str, *, as_json: bool) -> None:
     """Print one plan."""
-    async with _looked_at(settings) as store:
-        await _show_plan(store, await _plan(store, replay_id), as_json=as_json)
+    with by_option():
+        async with planner_of(settings) as planner:
+            await _show_plan(planner, await planner.plan(replay_id), as_json=as_json)
 
 
 async def pause_replay(settings: Settings, replay_id: str) -> None:
     """Start no more chains of a plan until it is resumed."""
-    await _changed(settings, replay_id, replaying.paused, "paused")
+    with by_option():
+        async with planner_of(settings) as planner:
+            await planner.pause(replay_id, by=who())
     print(f"{replay_id} is paused; what is on its way goes on")
 
 
 async def resume_replay(settings: Settings, replay_id: str) -> None:
     """Let a plan go on."""
-    await _changed(settings, replay_id, replaying.resumed, "resumed")
+    with by_option():
+        async with planner_of(settings) as planner:
+            await planner.resume(replay_id, by=who())
     print(f"{replay_id} goes on")
 
 
 async def cancel_replay(settings: Settings, replay_id: str) -> None:
     """End a plan; what was never started may be taken by another one."""
-
-    def rule(plan: Replay) -> Replay | None:
-        return replaying.cancelled(plan, utc_now())
-
-    plan = await _changed(settings, replay_id, rule, "cancelled")
+    with by_option():
+        async with planner_of(settings) as planner:
+            plan = await planner.cancel(replay_id, by=who())
+    if plan.kind is ReplayKind.HANDLE:
+        print(f"{replay_id} is cancelled: {plan.handled} stay marked as handled")
+        return
     print(
         f"{replay_id} is cancelled: {plan.replayed} replayed, {plan.refused} refused,"
         f" {plan.left} left; what was in hand is finished"
@@ -174,37 +168,56 @@ async def cancel_replay(settings: Settings, replay_id: str) -> None:
 
 
 @asynccontextmanager
-async def _looked_at(settings: Settings) -> AsyncIterator[Store]:
-    """The database, if it is there and has our schema."""
+async def planner_of(settings: Settings) -> AsyncIterator[Planner]:
+    """What makes plans in the database, if that is there and has our schema."""
     url = settings.database_url.get_secret_value()
     await check_schema(url)
     async with open_store(url, patience_s=COUNT_PATIENCE_S) as store:
-        yield store
+        yield make_planner(settings, store)
 
 
-def _made(settings: Settings, selected: Selected, how: How, now: datetime) -> Replay:
-    replay_id = str(ULID())
-    sealed = None
-    if how.url is not None:
-        bound_to = url_bound_to(replay_id)
-        sealed = make_sealer(settings).seal(how.url.encode(), bound_to=bound_to)
-    return Replay(
-        id=replay_id,
-        state=ReplayState.PLANNED,
-        note=how.note,
-        filter=selected.which,
-        made_at=now,
-        cut_off=selected.cut_off,
-        pace=how.pace,
-        endpoint_pace=how.endpoint_pace,
-        canary=how.canary,
-        failure_ratio_max=how.failure_ratio_max,
-        endpoint=endpoint_of(how.url, option="--url"),
-        sealed_url=sealed,
-    )
+def who() -> str:
+    """The user of this machine, as plans are noted to be made by."""
+    user_id = os.getuid()
+    try:
+        return f"cli:{pwd.getpwuid(user_id).pw_name}"
+    except KeyError:
+        return f"cli:{user_id}"
 
 
-async def _follow(store: Store, plan: Replay, *, as_json: bool) -> None:
+async def _make_and_follow(
+    settings: Settings,
+    asked: Asked,
+    kind: ReplayKind,
+    make: Callable[[Planner, Selected], Awaitable[Replay]],
+    *,
+    every: bool,
+    yes: bool,
+    detach: bool,
+    as_json: bool,
+) -> None:
+    with by_option():
+        selection = asked.selection()
+        async with planner_of(settings) as planner:
+            which = planner.meant(selection)
+            check_all(which, every=every)
+            selected = await planner.selected(which)
+            if not as_json:
+                show_selected(selected)
+            count = selected.some_for(kind)
+            if not agreed(f"{kind} {count} chains?", yes=yes):
+                print("nothing was started")
+                return
+            plan = await make(planner, selected)
+            if detach:
+                _tell_made(plan, as_json=as_json)
+                return
+            if not as_json:
+                print(f"replay {plan.id}; Ctrl-C leaves it running")
+            await _follow(planner, plan, as_json=as_json)
+
+
+async def _follow(planner: Planner, plan: Replay, *, as_json: bool) -> None:
     """Look at a plan until it stops, and say how it stands then.
 
     Raises:
@@ -221,11 +234,11 @@ async def _follow(store: Store, plan: Replay, *, as_json: bool) -> None:
                     "no worker has taken it up yet: is a replay worker running?"
                 )
             total = None if plan.claiming else plan.claimed
-            words, done = progress_words(plan), plan.replayed + plan.refused
+            words, done = progress_words(plan), plan.claimed - plan.left
             bar.update(task, completed=done, total=total, description=words)
             await asyncio.sleep(LOOK_S)
-            plan = await _plan(store, plan.id)
-    await _show_plan(store, plan, as_json=as_json)
+            plan = await planner.plan(plan.id)
+    await _show_plan(planner, plan, as_json=as_json)
     if plan.state is not ReplayState.DONE:
         raise NotDone(f"{plan.id} is {plan.state}, {plan.left} left")
 
@@ -234,46 +247,17 @@ def _alone(plan: Replay, now: datetime) -> bool:
     return plan.state is ReplayState.PLANNED and now - plan.made_at > ALONE
 
 
-async def _plan(store: Store, replay_id: str) -> Replay:
-    plan = await store.replays.plan(replay_id)
-    if plan is None:
-        msg = f"replay {replay_id!a}: there is no such replay; see `chainctl replay list`"
-        raise NotConfigured(msg)
-    return plan
-
-
-async def _changed(
-    settings: Settings,
-    replay_id: str,
-    rule: Callable[[Replay], Replay | None],
-    what: str,
-) -> Replay:
-    """Change a plan by a rule, whatever its worker does to it meanwhile.
-
-    Raises:
-        NotDone: it stands so that the rule does not change it.
-    """
-    async with _looked_at(settings) as store:
-        for _ in range(TRIES_MAX):
-            plan = await _plan(store, replay_id)
-            changed = rule(plan)
-            if changed is None:
-                raise NotDone(f"{replay_id} is {plan.state}, so it cannot be {what}")
-            if await store.replays.change(plan, changed):
-                return await _plan(store, replay_id)
-    raise NotDone(f"{replay_id} is just being changed by others; try again")
-
-
-async def _show_plan(store: Store, plan: Replay, *, as_json: bool) -> None:
-    refusals = await store.replays.refusals(plan.id, limit=REFUSALS_MAX)
+async def _show_plan(planner: Planner, plan: Replay, *, as_json: bool) -> None:
+    refusals = await planner.refusals(plan)
     if as_json:
-        why: dict[str, JsonValue] = {**refusals}
-        print(json.dumps(plan_json(plan) | {"refusals": why}))
+        print(replay_view(plan, refusals).model_dump_json(by_alias=True))
         return
     for line in plan_lines(plan, refusals):
         print(line)
 
 
 def _tell_made(plan: Replay, *, as_json: bool) -> None:
-    told = json.dumps(plan_json(plan)) if as_json else f"replay {plan.id} is planned"
-    print(told)
+    if as_json:
+        print(replay_view(plan).model_dump_json(by_alias=True))
+    else:
+        print(f"replay {plan.id} is planned")

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from orchestrator.cli.asking import time_of
-from orchestrator.domain.endpoint import NO_ORIGIN, origin_of
-from orchestrator.domain.errors import NotConfigured
-from orchestrator.domain.failing import FailureFilter, FailureReason
-from orchestrator.settings import Settings
-
-#: More chains than that are meant by what they have in common.
-CHAINS_MAX: Final = 10_000
+from orchestrator.domain.errors import FieldInvalid, NotConfigured, UnknownReplay
+from orchestrator.domain.failing import FailureReason
+from orchestrator.domain.selecting import (
+    CHAINS_MAX,
+    FILTER,
+    Selection,
+    is_chain_id,
+)
 
 #: A file is not read on for ever.
 _BYTES_MAX: Final = 1_000_000
 
-_ULID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _STDIN: Final = Path("-")
+
+#: Fields whose option has another name than they have.
+_OPTIONS: Final = {"endpointPace": "endpoint-pace", "failureRatioMax": "failure-ratio"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,76 +41,52 @@ class Asked:
     chains: Sequence[str] = ()
     chains_file: Path | None = None
 
-    def filter(self, settings: Settings, now: datetime) -> FailureFilter:
-        """The same for the store.
+    def selection(self) -> Selection:
+        """The same with the chains that a file names.
 
         Raises:
-            NotConfigured: naming the option that is wrong, and why.
+            NotConfigured: naming the option, or the file and line, that is wrong.
         """
-        since = _time(self.since, now, "--since")
-        until = _time(self.until, now, "--until")
-        if since is not None and until is not None and since >= until:
-            raise NotConfigured(
-                f"--since {since.isoformat(timespec='seconds')} is not before"
-                f" --until {until.isoformat(timespec='seconds')}"
-            )
-        return FailureFilter(
-            requestor=_requestor(self.requestor, settings),
-            endpoint=endpoint_of(self.endpoint, option="--endpoint"),
+        return Selection(
+            requestor=self.requestor,
+            endpoint=self.endpoint,
             reason=self.reason,
             status=self.status,
             step=self.step,
-            since=since,
-            until=until,
-            chain_ids=self._chain_ids(),
+            since=self.since,
+            until=self.until,
+            chains=self._chains(),
         )
 
-    def _chain_ids(self) -> tuple[str, ...] | None:
+    def _chains(self) -> list[str] | None:
         if not self.chains and self.chains_file is None:
             return None
         named = [_chain_id(name, "--chain") for name in self.chains]
         if self.chains_file is not None:
             named += _chains_in(self.chains_file)
-        ids = tuple(dict.fromkeys(named))
-        if not ids:
-            raise NotConfigured(f"--chains {self.chains_file}: there is no chain in it")
-        if len(ids) > CHAINS_MAX:
-            raise NotConfigured(
-                f"at most {CHAINS_MAX} chains can be named, these are {len(ids)}"
-            )
-        return ids
+        return named
 
 
-def endpoint_of(url: str | None, *, option: str) -> str | None:
-    """The origin of a URL.
+@contextmanager
+def by_option() -> Iterator[None]:
+    """What is wrong with a field is told of the option that says it.
 
     Raises:
-        NotConfigured: it has none.
+        NotConfigured: something is wrong.
     """
-    if url is None:
-        return None
-    origin = origin_of(url)
-    if origin == NO_ORIGIN:
-        raise NotConfigured(
-            f"{option}: it needs http or https and a host, as https://HOST:PORT"
-        )
-    return origin
+    try:
+        yield
+    except FieldInvalid as error:
+        raise NotConfigured(_told(error)) from None
+    except UnknownReplay as error:
+        raise NotConfigured(f"{error}; see `chainctl replay list`") from None
 
 
-def _requestor(named: str | None, settings: Settings) -> str | None:
-    """The key of a requestor, by that or by its name."""
-    keys = settings.requestor_keys()
-    if named is None or named in keys.values():
-        return named
-    if named in keys:
-        return keys[named]
-    there = ", ".join(sorted(keys.values())) or "none"
-    msg = f"--requestor {named!a}: not configured; there are: {there}"
-    raise NotConfigured(msg)
-
-
-def _time(text: str | None, now: datetime, option: str) -> datetime | None:
-    return None if text is None else time_of(text, now, option=option, past=True)
+def _told(error: FieldInvalid) -> str:
+    if error.field == FILTER:
+        return error.reason
+    name = error.field.rpartition(".")[2]
+    return f"--{_OPTIONS.get(name, name)}: {error.reason}"
 
 
 def _chains_in(file: Path) -> list[str]:
@@ -117,10 +94,13 @@ def _chains_in(file: Path) -> list[str]:
     lines = _text(file).splitlines()
     if len(lines) > 2 * CHAINS_MAX:
         raise NotConfigured(f"--chains {file}: more than {2 * CHAINS_MAX} lines")
-    return [
+    found = [
         _chain_id(line.strip(), f"--chains {file}, line {number}")
         for number, line in _meant(lines)
     ]
+    if not found:
+        raise NotConfigured(f"--chains {file}: there is no chain in it")
+    return found
 
 
 def _text(file: Path) -> str:
@@ -148,6 +128,6 @@ def _meant(lines: Iterable[str]) -> Iterable[tuple[int, str]]:
 
 def _chain_id(text: str, where: str) -> str:
     """A ULID; what else stands there is not repeated, as it may be anything."""
-    if _ULID.fullmatch(text) is None:
+    if not is_chain_id(text):
         raise NotConfigured(f"{where}: that is no id of a chain")
     return text

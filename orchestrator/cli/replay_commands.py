@@ -2,62 +2,64 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from orchestrator.cli.options import Config, Json, run, settings_of
+from orchestrator.cli.replay_asked import Asked
 from orchestrator.domain.failing import FailureReason
 from orchestrator.domain.replaying import FAILURE_RATIO_MAX, PACE, PACE_MAX
+from orchestrator.domain.selecting import PACE_MIN, How
 
 commands = typer.Typer(
     no_args_is_help=True,
     help="Failed and expired chains: what they failed of, and doing that anew in bulk.",
 )
 
-Requestor = Annotated[str | None, typer.Option(help="Only this requestor's.")]
-Endpoint = Annotated[
-    str | None,
-    typer.Option(metavar="URL", help="Only at this endpoint; any URL there will do."),
-]
-Reason = Annotated[FailureReason | None, typer.Option(help="Only of this class.")]
-Status = Annotated[
-    int | None, typer.Option(min=100, max=599, help="Only what was answered by this.")
-]
-Step = Annotated[int | None, typer.Option(min=1, help="Only at this step.")]
-Since = Annotated[
-    str | None, typer.Option(help="Only failed since then: 10m, 2h, 1d or a time.")
-]
-Until = Annotated[str | None, typer.Option(help="Only failed before then.")]
-Chains = Annotated[list[str] | None, typer.Option("--chain", help="Only this chain.")]
-ChainsFile = Annotated[
-    Path | None,
-    typer.Option("--chains", help="Only chains in this file, one a line; - is stdin."),
-]
+#: A candidate may be somebody's laptop.
+REHEARSAL_PACE: Final = 10.0
+
+Every = Annotated[bool, typer.Option("--all", help="Every failure there is now.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Do not follow it to its end.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="As the list shows it.")]
 
 
-@commands.command("plan")
-def plan_replay(
+def _meant(
     *,
-    config: Config = None,
-    requestor: Requestor = None,
-    endpoint: Endpoint = None,
-    reason: Reason = None,
-    status: Status = None,
-    step: Step = None,
-    since: Since = None,
-    until: Until = None,
-    chain: Chains = None,
-    chains: ChainsFile = None,
-    as_json: Json = False,
-) -> None:
-    """Show what a replay would take, in groups; nothing is changed."""
-    from orchestrator.cli import replay as at
-    from orchestrator.cli.replay_asked import Asked
-
-    asked = Asked(
+    requestor: Annotated[str | None, typer.Option(help="Only this requestor's.")] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Only at this endpoint; any URL there will do."),
+    ] = None,
+    reason: Annotated[
+        FailureReason | None, typer.Option(help="Only of this class.")
+    ] = None,
+    status: Annotated[
+        int | None, typer.Option(min=100, max=599, help="Only what was answered by this.")
+    ] = None,
+    step: Annotated[int | None, typer.Option(min=1, help="Only at this step.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only failed since then: 10m, 2h, 1d or a time.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Only failed before then.")] = None,
+    chain: Annotated[
+        list[str] | None, typer.Option("--chain", help="Only this chain.")
+    ] = None,
+    chains: Annotated[
+        Path | None,
+        typer.Option(
+            "--chains", help="Only chains in this file, one a line; - is stdin."
+        ),
+    ] = None,
+) -> Asked:
+    """The options of every command that selects failures."""
+    return Asked(
         requestor=requestor,
         endpoint=endpoint,
         reason=reason,
@@ -68,31 +70,51 @@ def plan_replay(
         chains=tuple(chain or ()),
         chains_file=chains,
     )
+
+
+_SELECTING: Final = tuple(inspect.signature(_meant, eval_str=True).parameters.values())
+
+
+def _selecting(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a selection; it gets what they say as `asked`."""
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    options = [option for option in own if option.name != "asked"]
+
+    @wraps(command)
+    def selecting(**given: object) -> None:
+        said = {option.name: given.pop(option.name) for option in _SELECTING}
+        command(asked=_meant(**said), **given)  # type: ignore[arg-type]  # Typer's word
+
+    both = inspect.Signature([*_SELECTING, *options])
+    selecting.__signature__ = both  # type: ignore[attr-defined]  # Typer looks for it
+    selecting.__annotations__ = {
+        one.name: one.annotation for one in (*_SELECTING, *options)
+    }
+    return selecting
+
+
+@commands.command("plan")
+@_selecting
+def plan_replay(*, asked: Asked, config: Config = None, as_json: Json = False) -> None:
+    """Show what a replay would take, in groups; nothing is changed."""
+    from orchestrator.cli import replay as at
+
     run(at.plan_replay(settings_of(config), asked, as_json=as_json))
 
 
 @commands.command("run")
+@_selecting
 def run_replay(
     *,
+    asked: Asked,
     config: Config = None,
-    requestor: Requestor = None,
-    endpoint: Endpoint = None,
-    reason: Reason = None,
-    status: Status = None,
-    step: Step = None,
-    since: Since = None,
-    until: Until = None,
-    chain: Chains = None,
-    chains: ChainsFile = None,
-    every: Annotated[
-        bool, typer.Option("--all", help="Every failure there is now.")
-    ] = False,
+    every: Every = False,
     pace: Annotated[
-        float, typer.Option(min=0.01, max=PACE_MAX, help="Chains a second.")
+        float, typer.Option(min=PACE_MIN, max=PACE_MAX, help="Chains a second.")
     ] = PACE,
     endpoint_pace: Annotated[
         float | None,
-        typer.Option(min=0.01, max=PACE_MAX, help="The same for each endpoint."),
+        typer.Option(min=PACE_MIN, max=PACE_MAX, help="The same for each endpoint."),
     ] = None,
     canary: Annotated[
         bool,
@@ -107,28 +129,14 @@ def run_replay(
         typer.Option(help="POST the results there instead: it is kept sealed."),
     ] = None,
     note: Annotated[str | None, typer.Option(help="Shown with the plan.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    detach: Annotated[
-        bool, typer.Option("--detach", help="Do not follow it to its end.")
-    ] = False,
+    yes: Yes = False,
+    detach: Detach = False,
     as_json: Json = False,
 ) -> None:
     """Show what there is, ask, then replay it and follow that to its end."""
     from orchestrator.cli import replay as at
-    from orchestrator.cli.replay_asked import Asked
 
-    asked = Asked(
-        requestor=requestor,
-        endpoint=endpoint,
-        reason=reason,
-        status=status,
-        step=step,
-        since=since,
-        until=until,
-        chains=tuple(chain or ()),
-        chains_file=chains,
-    )
-    how = at.How(
+    how = How(
         pace=pace,
         endpoint_pace=endpoint_pace,
         canary=canary,
@@ -140,6 +148,66 @@ def run_replay(
     run(
         at.run_replay(
             settings, asked, how, every=every, yes=yes, detach=detach, as_json=as_json
+        )
+    )
+
+
+@commands.command("handle")
+@_selecting
+def handle_failures(
+    *,
+    asked: Asked,
+    note: Annotated[str, typer.Option(help="Why they are not replayed.")],
+    config: Config = None,
+    every: Every = False,
+    yes: Yes = False,
+    detach: Detach = False,
+    as_json: Json = False,
+) -> None:
+    """Mark failures as handled: no replay takes them any more, and they count apart."""
+    from orchestrator.cli import replay as at
+
+    settings = settings_of(config, "chainctl")
+    run(
+        at.handle_failures(
+            settings, asked, note, every=every, yes=yes, detach=detach, as_json=as_json
+        )
+    )
+
+
+@commands.command("rehearse")
+@_selecting
+def rehearse(
+    *,
+    asked: Asked,
+    shadow: Annotated[
+        str, typer.Option(metavar="URL", help="POST the recorded results there.")
+    ],
+    config: Config = None,
+    every: Every = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many, the oldest first.")
+    ] = None,
+    pace: Annotated[
+        float, typer.Option(min=PACE_MIN, max=PACE_MAX, help="POSTs a second.")
+    ] = REHEARSAL_PACE,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Show what another endpoint would decide of the same results; nothing is changed."""
+    from orchestrator.cli import rehearse as at
+
+    settings = settings_of(config, "chainctl")
+    run(
+        at.rehearse(
+            settings,
+            asked,
+            shadow,
+            every=every,
+            limit=limit,
+            pace=pace,
+            yes=yes,
+            as_json=as_json,
         )
     )
 
@@ -158,7 +226,7 @@ def list_replays(
 
 @commands.command("show")
 def show_replay(replay: Id, config: Config = None, as_json: Json = False) -> None:
-    """Show a replay: how far it is, what was refused and why."""
+    """Show a replay: who made it, how far it is, what was refused and why."""
     from orchestrator.cli import replay as at
 
     run(at.show_replay(settings_of(config), replay, as_json=as_json))

@@ -1,11 +1,11 @@
-"""How failures and plans are shown: tables, a progress bar, JSON."""
+"""How failures and plans are shown: tables, words, a progress bar."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
-from pydantic import JsonValue
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -20,8 +20,29 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.timeline import plain
-from orchestrator.domain.failing import FailureFilter, FailureGroup
-from orchestrator.domain.replaying import Replay
+from orchestrator.domain.failing import FailureGroup
+from orchestrator.domain.replaying import Replay, ReplayKind
+from orchestrator.domain.selecting import Selected
+
+#: As many groups as a table shows.
+SHOWN_MAX: Final = 50
+
+
+def show_selected(selected: Selected) -> None:
+    """Print what a replay would take as a table and a sum."""
+    if selected.groups:
+        Console().print(groups_table(selected.groups[:SHOWN_MAX]))
+    if (more := len(selected.groups) - SHOWN_MAX) > 0:
+        print(f"and {more} more groups; --json tells all")
+    parts = [f"{selected.open} to replay"]
+    told = {
+        "too old: their results were deleted": selected.purged,
+        "in another replay": selected.claimed,
+        "refused by one": selected.refused,
+        "marked as handled": selected.handled,
+    }
+    parts += [f"{count} {what}" for what, count in told.items() if count]
+    print("; ".join(parts))
 
 
 def groups_table(groups: Sequence[FailureGroup]) -> Table:
@@ -30,7 +51,7 @@ def groups_table(groups: Sequence[FailureGroup]) -> Table:
     table.add_column("reason", no_wrap=True)
     table.add_column("endpoint", overflow="fold")
     table.add_column("status", no_wrap=True)
-    for name in ("to replay", "too old", "in a replay"):
+    for name in ("to replay", "too old", "in a replay", "refused", "handled"):
         table.add_column(name, justify="right", no_wrap=True)
     for name in ("first", "last"):
         table.add_column(name, no_wrap=True)
@@ -42,6 +63,8 @@ def groups_table(groups: Sequence[FailureGroup]) -> Table:
             str(group.open),
             str(group.purged or ""),
             str(group.claimed or ""),
+            str(group.refused or ""),
+            str(group.handled or ""),
             _at(group.first_at),
             _at(group.last_at),
         )
@@ -51,17 +74,25 @@ def groups_table(groups: Sequence[FailureGroup]) -> Table:
 def plans_table(plans: Sequence[Replay]) -> Table:
     """Plans as lists show them."""
     table = Table(box=None, header_style="dim")
-    for name in ("replay", "made", "state"):
+    for name in ("replay", "made", "by", "state"):
         table.add_column(name, no_wrap=True)
-    for name in ("claimed", "replayed", "refused", "left", "failed again"):
+    for name in ("claimed", "replayed", "refused", "handled", "left", "failed again"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("note", overflow="fold")
     for plan in plans:
-        numbers = (plan.claimed, plan.replayed, plan.refused, plan.left, plan.ill)
+        numbers = (
+            plan.claimed,
+            plan.replayed,
+            plan.refused,
+            plan.handled,
+            plan.left,
+            plan.ill,
+        )
         note = ", ".join(filter(None, (plan.why, plan.note)))
         table.add_row(
             plan.id,
             _at(plan.made_at),
+            Text(plain(plan.made_by or "-")),
             plan.state,
             *map(str, numbers),
             Text(plain(note)),
@@ -71,16 +102,15 @@ def plans_table(plans: Sequence[Replay]) -> Table:
 
 def plan_lines(plan: Replay, refusals: Mapping[str, int]) -> list[str]:
     """One plan in words."""
+    made = f"{_at(plan.made_at)} by {plain(plan.made_by or 'nobody known')}"
     lines = [
-        f"replay    {plan.id}",
+        f"replay    {plan.id}{_gives_up(plan)}",
         f"state     {plan.state}{f': {plan.why}' if plan.why else ''}",
-        f"made      {_at(plan.made_at)}, takes failures up to {_at(plan.cut_off.at)}",
-        f"pace      {_pace(plan)}",
-        f"claimed   {plan.claimed}",
-        f"replayed  {plan.replayed}{_went(plan)}",
-        f"refused   {plan.refused}",
-        f"left      {plan.left}, never started",
+        f"made      {made}, takes failures up to {_at(plan.cut_off.at)}",
     ]
+    if plan.changed_by is not None:
+        lines.append(f"changed   by {plain(plan.changed_by)}")
+    lines += _account(plan)
     lines += [
         f"          {count} refused: {plain(why)}" for why, count in refusals.items()
     ]
@@ -89,6 +119,23 @@ def plan_lines(plan: Replay, refusals: Mapping[str, int]) -> list[str]:
     if plan.note is not None:
         lines.append(f"note      {plain(plan.note)}")
     return lines
+
+
+def _gives_up(plan: Replay) -> str:
+    return ": gives failures up" if plan.kind is ReplayKind.HANDLE else ""
+
+
+def _account(plan: Replay) -> list[str]:
+    """What became of all that it has taken."""
+    if plan.kind is ReplayKind.HANDLE:
+        return [f"handled   {plan.handled}"]
+    return [
+        f"pace      {_pace(plan)}",
+        f"claimed   {plan.claimed}",
+        f"replayed  {plan.replayed}{_went(plan)}",
+        f"refused   {plan.refused}",
+        f"left      {plan.left}, never started",
+    ]
 
 
 def _pace(plan: Replay) -> str:
@@ -106,62 +153,6 @@ def _went(plan: Replay) -> str:
     if not plan.canary:
         return ""
     return f": {plan.well} went well, {plan.ill} failed again, {plan.undecided} under way"
-
-
-def group_json(group: FailureGroup) -> dict[str, JsonValue]:
-    """What `--json` tells of a group."""
-    return {
-        "reason": group.reason,
-        "endpoint": group.endpoint,
-        "status": group.status,
-        "toReplay": group.open,
-        "tooOld": group.purged,
-        "inReplay": group.claimed,
-        "firstAt": group.first_at.isoformat(),
-        "lastAt": group.last_at.isoformat(),
-    }
-
-
-def plan_json(plan: Replay) -> dict[str, JsonValue]:
-    """What `--json` tells of a plan."""
-    return {
-        "id": plan.id,
-        "state": plan.state,
-        "why": plan.why,
-        "note": plan.note,
-        "filter": filter_json(plan.filter),
-        "madeAt": plan.made_at.isoformat(),
-        "cutOff": plan.cut_off.at.isoformat(),
-        "startedAt": _iso(plan.started_at),
-        "endedAt": _iso(plan.ended_at),
-        "pace": plan.pace,
-        "endpointPace": plan.endpoint_pace,
-        "canary": plan.canary,
-        "failureRatioMax": plan.failure_ratio_max,
-        "endpoint": plan.endpoint,
-        "claiming": plan.claiming,
-        "claimed": plan.claimed,
-        "replayed": plan.replayed,
-        "refused": plan.refused,
-        "left": plan.left,
-        "wentWell": plan.well if plan.canary else None,
-        "failedAgain": plan.ill if plan.canary else None,
-        "settled": plan.settled,
-    }
-
-
-def filter_json(which: FailureFilter) -> dict[str, JsonValue]:
-    """What `--json` tells of a filter; of chains that are named only how many."""
-    return {
-        "requestor": which.requestor,
-        "endpoint": which.endpoint,
-        "reason": which.reason,
-        "status": which.status,
-        "step": which.step,
-        "since": _iso(which.since),
-        "until": _iso(which.until),
-        "chains": None if which.chain_ids is None else len(which.chain_ids),
-    }
 
 
 class _Rate(ProgressColumn):
@@ -198,7 +189,3 @@ def progress_words(plan: Replay) -> str:
 
 def _at(time: datetime) -> str:
     return time.strftime("%m-%d %H:%M:%S")
-
-
-def _iso(time: datetime | None) -> str | None:
-    return time.isoformat() if time else None

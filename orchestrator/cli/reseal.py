@@ -18,6 +18,7 @@ from orchestrator.app.tools import make_sealer
 from orchestrator.cli.keys import counted
 from orchestrator.domain.chain import Slot, Step
 from orchestrator.domain.errors import OrchestratorError, SealBroken, SealKeyUnknown
+from orchestrator.domain.replaying import url_bound_to
 from orchestrator.ports import Store, Waiting
 from orchestrator.sealing import Sealer, keys_in
 from orchestrator.settings import Settings
@@ -94,7 +95,18 @@ class Resealing:
             )
             done += changed
             advance(changed)
+        replay_id: str | None = ""
+        while replay_id is not None:
+            replay_id, changed = await self.store.replays.reseal(
+                self.url, after=replay_id, limit=PAGE
+            )
+            done += changed
+            advance(changed)
         return done
+
+    def url(self, replay_id: str, sealed: str) -> str:
+        """The other URL of a plan, sealed anew."""
+        return self._resealed(sealed, url_bound_to(replay_id))
 
     def step(self, row: Step) -> Step:
         """A row with its secrets sealed anew; what cannot be opened stays as it is."""

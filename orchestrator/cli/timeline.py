@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.cli.timeline_waits import Waits, span
 from orchestrator.domain.chain import Chain, Step
-from orchestrator.ports import Waiting
+from orchestrator.ports import PARKED, Waiting
 from schemas.events import (
     CallbackAnswered,
     CallbackAnsweredData,
@@ -26,6 +28,7 @@ from schemas.events import (
     EndpointChangedData,
     Event,
     SessionCompleted,
+    SessionConnected,
     SessionEnded,
     SessionRequested,
     SessionStarted,
@@ -67,27 +70,50 @@ def timeline(
     for name in ("step", "event", ""):
         table.add_column(name, overflow="fold")
     before = chain.created_at
+    waits = Waits()
     for event in events:
-        at_ms = (event.time - chain.created_at).total_seconds() * 1000
-        after_ms = (event.time - before).total_seconds() * 1000
-        before = event.time
+        said = Text(details(event))  # a string would be read as markup
+        if waited := waits.ended_by(event):
+            said.append(f"; {waited}", style="yellow")
+        after = event.time - before
         table.add_row(
             str(event.sequence or ""),
-            f"{at_ms:.0f} ms",
-            f"{after_ms:+.0f} ms",
-            "" if isinstance(event, EndpointChanged) else str(event.step),
+            span(event.time - chain.created_at),
+            f"{'-' if after < timedelta() else '+'}{span(abs(after))}",
+            _step(event),
             _styled(event.type),
-            Text(details(event)),  # a string would be read as markup
+            said,
         )
-    states = ", ".join(f"{row.slot.step} {row.state}" for row in steps)
-    waits = [Text(_waits(row), style="yellow") for row in waiting]
-    return Group(title, table, Text(f"rows: {states}", style="dim"), *waits)
+        before = event.time
+    states = ", ".join(f"{_slot(row)} {row.state}" for row in steps)
+    dim = [Text(text, style="dim") for text in (f"rows: {states}", *_in_all(waits))]
+    still = [Text(_waits(row), style="yellow") for row in waiting]
+    return Group(title, table, *dim, *still)
+
+
+def _step(event: Event) -> str:
+    """The step; with the generation once it was replayed."""
+    if isinstance(event, EndpointChanged):
+        return ""
+    return f"{event.step} g{event.generation}" if event.generation else str(event.step)
+
+
+def _slot(row: Step) -> str:
+    slot = row.slot
+    return f"{slot.step} g{slot.generation}" if slot.generation else str(slot.step)
+
+
+def _in_all(waits: Waits) -> list[str]:
+    """What it waited for in all; nothing of chains that never waited."""
+    told = [f"{span(waited)} {why}" for why, waited in waits.totals.items()]
+    return [f"waited: {'; '.join(told)}"] if told else []
 
 
 def _waits(row: Waiting) -> str:
-    due = row.due_at.isoformat(timespec="seconds")
+    at = row.due_at.isoformat(timespec="seconds")
     where = f" at {row.endpoint}" if row.endpoint else ""
-    return f"waiting: {row.kind}{where}, due {due}"
+    since = "since" if row.kind == PARKED else "due"
+    return f"waiting: {row.kind}{where}, {since} {at}"
 
 
 def event_line(event: Event) -> str:
@@ -109,7 +135,7 @@ def plain(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
-def _words(event: Event) -> list[str]:  # noqa: C901, PLR0911 - one for each kind of event
+def _words(event: Event) -> list[str]:  # noqa: C901, PLR0911, PLR0912 - one for each kind
     match event:
         case ChainStarted(data=data):
             return [data.backend]
@@ -122,6 +148,8 @@ def _words(event: Event) -> list[str]:  # noqa: C901, PLR0911 - one for each kin
             return [data.session_type, _flow(in_flow=data.in_flow), *data.attributes]
         case SessionStarted(data=data):
             return [data.session_type, _flow(in_flow=data.in_flow)]
+        case SessionConnected(data=data):
+            return [data.session_type]
         case SessionCompleted(data=data):
             return [data.session_type, data.proof_status, *data.disclosed]
         case SessionEnded(data=data):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -12,6 +13,9 @@ EVENTS = "events+"
 
 #: Said of a URL that has no origin; it cannot be called either.
 NO_ORIGIN = "invalid:"
+
+#: What the key of a requestor looks like (DESIGN §2).
+_REQUESTOR = re.compile(r"[a-z0-9-]+")
 
 
 def origin_of(url: str) -> str:
@@ -36,9 +40,20 @@ def events_origin_of(url: str) -> str:
     return f"{EVENTS}{origin_of(url)}"
 
 
+def events_told_to(requestor: str) -> str:
+    """What all events for a requestor's own URL can be paused by: `events+acme`.
+
+    Not by their endpoint, as other requestors may have theirs at the same server.
+    """
+    return f"{EVENTS}{requestor}"
+
+
 def endpoint_named(text: str) -> str:
-    """The endpoint that an operator means, of callbacks or, with `events+`, of events."""
-    origin = origin_of(text.removeprefix(EVENTS))
-    if origin == NO_ORIGIN or not text.startswith(EVENTS):
+    """The endpoint that an operator means: of callbacks, or with `events+` of events."""
+    rest = text.removeprefix(EVENTS)
+    if rest != text and _REQUESTOR.fullmatch(rest):
+        return events_told_to(rest)
+    origin = origin_of(rest)
+    if origin == NO_ORIGIN or rest == text:
         return origin
     return f"{EVENTS}{origin}"

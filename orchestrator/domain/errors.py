@@ -12,9 +12,11 @@
     │   ├── SealBroken
     │   │   └── SealExpired
     │   ├── UnknownChain
+    │   ├── UnknownReplay
     │   ├── NotDone
     │   └── Undecodable
     ├── Unroutable             nobody is there to take the message
+    ├── FieldInvalid           what was asked for is wrong in this field; nothing was done
     ├── ManagementError        the broker's management API did not do what we asked
     └── NotConfigured          the process cannot start like this
 
@@ -96,6 +98,10 @@ class UnknownChain(Refused):
     """There is no such chain."""
 
 
+class UnknownReplay(Refused):
+    """There is no such plan of a replay."""
+
+
 class NotDone(Refused):
     """An operator asked for what cannot be done; nothing was changed."""
 
@@ -106,6 +112,21 @@ class Undecodable(Refused):
 
 class Unroutable(OrchestratorError):
     """A message came back: its queue does not exist (any more)."""
+
+
+class FieldInvalid(OrchestratorError):
+    """What was asked for cannot be meant; says which field is wrong, and why.
+
+    Attributes:
+        field: its name as the HTTP API has it, e.g. `filter.since`.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        """Keep the parts; the text is both."""
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
 
 
 class ManagementError(OrchestratorError):

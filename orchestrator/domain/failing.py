@@ -106,6 +106,8 @@ class FailureGroup:
         open: how many can be replayed.
         purged: how many not any more, as their results were deleted.
         claimed: how many are in another replay.
+        refused: how many were claimed by one that could not replay them.
+        handled: how many were given up.
     """
 
     reason: FailureReason
@@ -114,6 +116,8 @@ class FailureGroup:
     open: int
     purged: int
     claimed: int
+    refused: int
+    handled: int
     first_at: datetime
     last_at: datetime
 

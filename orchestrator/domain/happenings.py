@@ -15,6 +15,7 @@ from typing import Final, Literal, TypedDict
 from orchestrator.domain.breaker import BreakerState, Endpoint, Kept
 from orchestrator.domain.chain import Chain, ChainState, Ending, Slot, Step
 from orchestrator.domain.delivery import Answer, NoAnswer, Reply, RetryLater, RetryLive
+from orchestrator.domain.posting import traceparent_of
 from schemas import events
 from schemas.irma import SessionResult
 from schemas.messages import CallbackWork, End
@@ -54,6 +55,7 @@ class _Envelope(TypedDict):
     generation: int
     requestor: str
     causationid: str | None
+    traceparent: str
 
 
 def _envelope(
@@ -69,6 +71,7 @@ def _envelope(
         "generation": slot.generation,
         "requestor": requestor,
         "causationid": cause,
+        "traceparent": traceparent_of(slot.chain_id, event_id),
     }
 
 
@@ -109,6 +112,18 @@ def session_started(chain: Chain, step: Step, now: datetime) -> events.SessionSt
             session_type=step.session_type,
             backend=chain.backend,
             in_flow=step.in_flow,
+        ),
+    )
+
+
+def session_connected(chain: Chain, step: Step, now: datetime) -> events.SessionConnected:
+    """The user's app has connected; whoever sees it again says the same."""
+    slot = step.slot
+    event_id, cause = slot.event_id("session.connected"), slot.event_id("session.started")
+    return events.SessionConnected(
+        **_envelope(slot, chain.requestor, event_id, cause, now),
+        data=events.SessionConnectedData(
+            session_type=step.session_type, backend=chain.backend
         ),
     )
 
@@ -194,10 +209,15 @@ def chain_replayed(
 
 
 def _of_callback(work: CallbackWork, event_type: str, now: datetime) -> _Envelope:
-    """The envelope of an attempt's event; the attempt tells it from the others."""
+    """The envelope of an attempt's event; the attempt tells it from the others.
+
+    Its span is the attempt's own, as the endpoint has got it.
+    """
     slot = Slot(chain_id=work.chain_id, step=work.step, generation=work.generation)
     event_id = f"{work.id}-{event_type.replace('.', '_')}-{work.attempt}"
-    return _envelope(slot, work.requestor, event_id, work.cause, now)
+    envelope = _envelope(slot, work.requestor, event_id, work.cause, now)
+    envelope["traceparent"] = traceparent_of(work.chain_id, work.id, work.attempt)
+    return envelope
 
 
 def callback_retrying(

@@ -66,14 +66,14 @@ def headers_of(
     return headers | {name: text for name, text in given.items() if text is not None}
 
 
-def traceparent_of(chain_id: str, webhook_id: str, attempt: int) -> str:
-    """One trace for the chain, one span for the attempt, whoever makes it.
+def traceparent_of(chain_id: str, name: str, attempt: int = 0) -> str:
+    """One trace for the chain, one span for the attempt or event, whoever makes it.
 
     It counts as sampled, for every attempt is in the chain's history; without that a
     receiver's tracing, which follows its caller's choice, would leave these calls out.
     """
     trace_id = sha256(chain_id.encode()).hexdigest()[:_TRACE_ID_DIGITS]
-    span = sha256(f"{webhook_id}.{attempt}".encode())
+    span = sha256(f"{name}.{attempt}".encode())
     return f"00-{trace_id}-{span.hexdigest()[:_SPAN_ID_DIGITS]}-01"
 
 

@@ -9,6 +9,9 @@
 A plan fixes at its making which failures it takes: those that match and were written by
 then. Each is claimed for it once, and replayed at most once. With a canary they go out in
 groups that grow; a group's outcome is waited for before the next one.
+
+A plan may also mark its failures as handled, by hand or elsewhere: then nothing is
+replayed, and no later plan takes them.
 """
 
 from __future__ import annotations
@@ -41,6 +44,14 @@ class ReplayState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class ReplayKind(StrEnum):
+    """What a plan does with its failures."""
+
+    REPLAY = "replay"
+    #: They are given up: marked, and left alone.
+    HANDLE = "handle"
+
+
 #: What an operator may still change.
 _OPEN: Final = frozenset({ReplayState.PLANNED, ReplayState.RUNNING, ReplayState.PAUSED})
 
@@ -67,6 +78,9 @@ class Replay:
     """A plan's row.
 
     Attributes:
+        kind: whether its failures are replayed or given up.
+        made_by: who asked for it: an operator's name, or `cli:` and a user's.
+        changed_by: who has paused, resumed or cancelled it last.
         version: one more with each change by a rule; counters are counted beside it.
         why: why it is paused, if not by an operator.
         pace: chains a second; `endpoint_pace` those of one endpoint.
@@ -77,11 +91,15 @@ class Replay:
         canary_step: which of the `CANARY` sizes the group has.
         group_number: which group, from 0; `group_*` count what is in it.
         claimed: how many failures it has taken for its own.
+        handled: how many of them it has marked as handled.
         settled: whether nothing is to be done for it any more.
     """
 
     id: str
     state: ReplayState
+    kind: ReplayKind = ReplayKind.REPLAY
+    made_by: str | None = None
+    changed_by: str | None = None
     version: int = 0
     why: str | None = None
     note: str | None = None
@@ -103,6 +121,7 @@ class Replay:
     claimed: int = 0
     replayed: int = 0
     refused: int = 0
+    handled: int = 0
     well: int = 0
     ill: int = 0
     settled: bool = False
@@ -117,7 +136,7 @@ class Replay:
     @property
     def left(self) -> int:
         """How many of its failures were never started."""
-        return self.claimed - self.replayed - self.refused
+        return self.claimed - self.replayed - self.refused - self.handled
 
     @property
     def undecided(self) -> int:

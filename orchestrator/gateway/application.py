@@ -16,6 +16,7 @@ from orchestrator.gateway.health import health_routes
 from orchestrator.gateway.jwks import jwks_routes
 from orchestrator.gateway.page import page_routes
 from orchestrator.gateway.paths import Paths
+from orchestrator.gateway.replays_api import replays_routes
 from orchestrator.gateway.replying import reply_routes
 from orchestrator.gateway.requestor_api import requestor_routes, server_routes
 from orchestrator.gateway.revocations import revocation_routes
@@ -44,6 +45,7 @@ def create_app(desk: Desk) -> FastAPI:
     app.include_router(contract_routes())
     app.include_router(chains_routes(desk), tags=["chains"])
     app.include_router(events_stream_routes(desk), tags=["chains"])
+    app.include_router(replays_routes(desk), tags=["operator"])
     app.include_router(page_routes(desk), tags=["user"])
     app.include_router(reply_routes(desk), tags=["endpoint"])
     return app

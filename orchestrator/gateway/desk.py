@@ -10,8 +10,11 @@ from orchestrator.background import Background
 from orchestrator.domain.requestors import Requestors
 from orchestrator.domain.retention import Retention
 from orchestrator.gateway.authentication import Authenticator
+from orchestrator.gateway.connecting import Connections
 from orchestrator.gateway.intake import ResultIntake
+from orchestrator.gateway.operators import Operators
 from orchestrator.gateway.sse import Streams
+from orchestrator.planning import Planner
 from orchestrator.ports import Backend, Clock, Publisher, Replies, Signer, Store
 from orchestrator.preparing import Preparer
 from orchestrator.readiness import Readiness
@@ -45,7 +48,7 @@ class Options:
     public_url: str
     unsigned_allowed: bool = False
     answer_bytes_max: int = 1024 * 1024
-    bridge_budget_s: float = 3.5
+    bridge_budget_s: float = 3.0
     results_kept: Retention = field(default_factory=Retention)
     sse: bool = False
     augment_client_return_url: bool = False
@@ -56,7 +59,7 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Desk:
-    """The gateway's tools and options."""
+    """The gateway's tools and options; the planner is for operators alone."""
 
     store: Store
     publisher: Publisher
@@ -73,7 +76,10 @@ class Desk:
     readiness: Readiness
     requestors: Requestors
     authenticator: Authenticator
+    planner: Planner
     clock: Clock
     options: Options
     backend_name: str = "irma"
     streams: Streams = field(default_factory=Streams)
+    connections: Connections = field(default_factory=Connections)
+    operators: Operators = field(default_factory=Operators)

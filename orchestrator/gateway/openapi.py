@@ -22,6 +22,7 @@ from schemas.chain_page import ChainPage
 from schemas.chains import ChainView
 from schemas.contract.describing import written
 from schemas.contract.trees import JsonObject, fields, items, text
+from schemas.replays import ReplayAsked, ReplayList, ReplayView, SelectionView
 
 #: Of the contract, as that of the events.
 VERSION: Final = "1.0.0"
@@ -35,6 +36,7 @@ not know.
 _TAGS: Final[Mapping[str, str]] = {
     "requestor": "Sessions, as at an IRMA server: each one starts a chain.",
     "chains": "Chains, for the requestors whose they are.",
+    "operator": "For operators: what has failed, and replaying it in bulk.",
     "endpoint": "For endpoints that answer later.",
     "user": "A chain's page, for its user.",
     "app": "What the app calls when it has scanned a printed QR.",
@@ -53,8 +55,15 @@ _READ: Final[tuple[type[BaseModel], ...]] = (
     irma.SessionPointer,
     irma.SessionResult,
     irma.IrmaError,
+    ReplayAsked,
 )
-_WRITTEN: Final[tuple[type[BaseModel], ...]] = (ChainView, ChainPage)
+_WRITTEN: Final[tuple[type[BaseModel], ...]] = (
+    ChainView,
+    ChainPage,
+    SelectionView,
+    ReplayView,
+    ReplayList,
+)
 
 _PROBLEM: Final[JsonObject] = {
     "type": "object",
@@ -64,6 +73,7 @@ _PROBLEM: Final[JsonObject] = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
+        "field": {"type": "string", "description": "Which one of the body is wrong."},
     },
 }
 
@@ -79,6 +89,11 @@ _SECURITY: Final[JsonObject] = {
         "scheme": "bearer",
         "bearerFormat": "JWT",
         "description": "Signed by the requestor's key, with `sub` `chain_request`.",
+    },
+    "operator": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The token of one of the configured `operators`.",
     },
 }
 

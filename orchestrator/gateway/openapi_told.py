@@ -80,6 +80,7 @@ def _text(description: str, kind: str = _TEXT) -> Body:
 #: Tokens in paths: who has one needs no other credential.
 REQUESTOR: Final = ("token", "none")
 CHAINS: Final = ("token", "jwt", "none")
+OPERATOR: Final = ("operator",)
 
 _RESULT: Final = ref("SessionResult")
 _REQUEST: Final[JsonObject] = {
@@ -213,6 +214,54 @@ _CHAINS: Final[Mapping[str, Told]] = {
     ),
 }
 
+_CHANGED: Final = Told(
+    answers={
+        200: _json("The plan as it is now.", "ReplayView"),
+        404: Body(
+            description="There is no such plan, or there are no operators here.",
+            content={PROBLEM_TYPE: ref("Problem")},
+        ),
+        409: Body(
+            description="It stands so that this cannot be done; the detail says how.",
+            content={PROBLEM_TYPE: ref("Problem")},
+        ),
+    },
+    errors=Errors.PROBLEM,
+    security=OPERATOR,
+)
+
+_REPLAYS: Final[Mapping[str, Told]] = {
+    "POST /replays": Told(
+        takes=Body(
+            description="Which failures are meant, and what is to become of them.",
+            content={_JSON: ref("ReplayAsked")},
+        ),
+        answers={
+            200: _json("What there is; nothing was started.", "SelectionView"),
+            201: _json("A plan was made.", "ReplayView", Location="Its address."),
+            400: Body(
+                description="Nothing was started: `field` is wrong, `detail` says why.",
+                content={PROBLEM_TYPE: ref("Problem")},
+            ),
+        },
+        errors=Errors.PROBLEM,
+        security=OPERATOR,
+    ),
+    "GET /replays": Told(
+        answers={200: _json("The newest first.", "ReplayList")},
+        errors=Errors.PROBLEM,
+        security=OPERATOR,
+    ),
+    "GET /replays/{replay_id}": Told(
+        answers={200: _json("The plan as it is now.", "ReplayView")},
+        errors=Errors.PROBLEM,
+        security=OPERATOR,
+    ),
+    "POST /replays/{replay_id}/pause": _CHANGED,
+    "POST /replays/{replay_id}/resume": _CHANGED,
+    "POST /replays/{replay_id}/cancel": _CHANGED,
+}
+
 _REPLIES: Final[Mapping[str, Told]] = {
     "POST /reply/{token}": Told(
         takes=Body(
@@ -269,6 +318,7 @@ TOLD: Final[Mapping[str, Told]] = {
     **_SESSIONS,
     **_SERVER,
     **_CHAINS,
+    **_REPLAYS,
     **_REPLIES,
     **_USER,
     **_BACKEND,

@@ -27,6 +27,7 @@ from orchestrator.domain.errors import (
     Unavailable,
 )
 from orchestrator.gateway import page_html
+from orchestrator.gateway.connecting import noticed
 from orchestrator.gateway.desk import Desk
 from orchestrator.gateway.faults import JSON_TYPE, Overloaded
 from orchestrator.gateway.page_texts import Language, language_of
@@ -151,6 +152,7 @@ async def look(desk: Desk, chain_id: str, seen: ChainPage | None) -> ChainPage |
     if step is not None and followed(chain, step):
         try:
             status = await _status(desk, step)
+            noticed(desk, chain, step, status)
         except (BackendUnavailable, BackendRefused):
             if seen is not None and seen.step == step.slot.step:
                 return seen

@@ -12,19 +12,28 @@ from fastapi import Response
 PROBLEM_TYPE: Final = "application/problem+json"
 
 #: The paths that an IRMA server does not have; elsewhere errors are IRMA's.
-_ROOMS: Final = ("/chains", "/events", "/reply")
+_ROOMS: Final = ("/chains", "/events", "/replays", "/reply")
 
 
 class Problem(Exception):
-    """Ends a request with problem details; the title is the status' own words."""
+    """Ends a request with problem details; the title is the status' own words.
+
+    `field` names the one that is wrong, where a body has several.
+    """
 
     def __init__(
-        self, status: int, detail: str, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        field: str | None = None,
     ) -> None:
         super().__init__(f"{status}")
         self.status = status
         self.detail = detail
         self.headers = dict(headers or {})
+        self.field = field
 
 
 def ours(path: str) -> bool:
@@ -39,5 +48,7 @@ def problem_response(problem: Problem) -> Response:
         "status": problem.status,
         "detail": problem.detail,
     }
+    if problem.field is not None:
+        content["field"] = problem.field
     body = json.dumps(content, separators=(",", ":")).encode()
     return Response(body, problem.status, problem.headers, PROBLEM_TYPE)

@@ -8,6 +8,7 @@ from datetime import datetime
 from orchestrator.domain.chain import Chain, ChainState, Step, StepState
 from orchestrator.domain.errors import BackendRefused, BackendUnavailable, Unavailable
 from orchestrator.domain.retention import Retention
+from orchestrator.gateway.connecting import noticed
 from orchestrator.gateway.desk import Desk
 from orchestrator.gateway.faults import IrmaFault
 from orchestrator.gateway.forwarded import found_live
@@ -63,6 +64,7 @@ async def result_of(desk: Desk, session: Known) -> SessionResult:
     found = None
     if session.open:
         found = await _looked_up(desk, session.token, needed=stored is None)
+        noticed(desk, session.chain, session.row, found.status if found else None)
     result = told(session, stored, found)
     if result is None:
         raise IrmaFault(ErrorKind.SESSION_UNKNOWN)
@@ -107,6 +109,7 @@ async def status_of(desk: Desk, session: Known) -> Status | None:
     try:
         if session.open:
             status = await desk.backend.status(session.token)
+            noticed(desk, session.chain, session.row, status)
             if status is not None and not status.final:
                 return status
     except (BackendUnavailable, BackendRefused):

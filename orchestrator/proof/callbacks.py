@@ -50,7 +50,7 @@ class Callbacks:
         work = self.make.callback(
             Slot(chain_id=f"CB{self.made:06}", step=1),
             "demo",
-            _result(f"Token{self.made:015}"),
+            result_of(f"Token{self.made:015}"),
             purpose=Purpose.NOTIFY,
             url=url,
             validity_s=120,
@@ -63,7 +63,7 @@ class Callbacks:
         return [work.id for work in works]
 
 
-def _result(token: str) -> SessionResult:
+def result_of(token: str) -> SessionResult:
     """What comes out of a disclosure of one attribute."""
     attribute = {"rawvalue": "J", "value": None, "id": FULLNAME, "status": "PRESENT"}
     return session_result_from(

@@ -138,7 +138,7 @@ class _Bench:
             gaps=await self.database.look(_number(_GAPS)),
             logged=await self._logged(),
             rss_mb=_memory_mb(pid, "VmHWM"),
-            cpu_s=_cpu_s(pid),
+            cpu_s=cpu_s(pid),
         )
 
     async def _look(self) -> Look:
@@ -198,7 +198,8 @@ def _memory_mb(pid: int, field: str) -> float:
     raise ValueError(field)
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """How much of a processor a process has taken so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -19,3 +19,11 @@ class DeliveryPart(StrEnum):
     HANGING = "hanging"
     LATENESS = "lateness"
     OUTAGE = "outage"
+
+
+class ReplayPart(StrEnum):
+    """The parts of the proof of replays, in their order."""
+
+    OUTAGE = "outage"
+    MILLION = "million"
+    CANCEL = "cancel"

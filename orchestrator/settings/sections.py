@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from orchestrator.domain.parting import PARTS_MAX
 from orchestrator.sealing import read_key
 from orchestrator.settings.values import (
     SEALING_KEY_ID,
@@ -167,6 +168,22 @@ class Requestor(_Section):
         return self
 
 
+class Operator(_Section):
+    """Somebody who may use the operators' API.
+
+    `key` is the token itself, or `sha256:` and its hash in hexadecimal.
+    """
+
+    key: SecretStr | None = None
+    key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if (self.key is None) == (self.key_file is None):
+            raise ValueError("key: give it or key_file, one of the two")
+        return self
+
+
 class Subscribers(_Section):
     """What a requestor has on the broker (`chainctl requestors`)."""
 
@@ -293,6 +310,13 @@ class Isolation(_Section):
     pause_s: Seconds = 10.0
     pause_max_s: Seconds = 300.0
     refresh_s: Seconds = 5.0
+
+
+class History(_Section):
+    """How the history is written."""
+
+    #: By a hash of the chain's id; each is written by one worker at a time.
+    parts: Annotated[int, Field(ge=1, le=PARTS_MAX)] = 1
 
 
 class ChainBudget(_Section):

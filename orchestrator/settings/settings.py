@@ -36,10 +36,12 @@ from orchestrator.settings.sections import (
     ChainBudget,
     Egress,
     Health,
+    History,
     IrmaServer,
     Isolation,
     Listen,
     Logs,
+    Operator,
     PublishedKey,
     Requestor,
     Retry,
@@ -54,6 +56,7 @@ from orchestrator.settings.values import (
     KeptSeconds,
     KeyId,
     ManagementUrl,
+    OperatorName,
     StaticName,
 )
 
@@ -88,6 +91,8 @@ class Settings(BaseSettings):
     health: Health = Health()
     no_auth: bool = False
     requestors: dict[str, Requestor] = Field(default_factory=dict, validate_default=True)
+    #: Who may use the operators' API; without any it is off.
+    operators: dict[OperatorName, Operator] = Field(default_factory=dict)
     production: bool = False
     disclose_perms: tuple[Attributes, ...] = ("*",)
     sign_perms: tuple[Attributes, ...] = ("*",)
@@ -110,13 +115,14 @@ class Settings(BaseSettings):
     jwt_previous_keys: tuple[PublishedKey, ...] = ()
     jwt_issuer: str = "irmaserver"
     allow_unsigned_callbacks: bool = False
-    bridge_budget_s: Annotated[float, Field(gt=0, le=3.9)] = 3.5
+    bridge_budget_s: Annotated[float, Field(gt=0, le=3.9)] = 3.0
     confirm_budget_s: Annotated[float, Field(gt=0, le=2, validate_default=True)] = 0.2
     retry: Retry = Retry()
     callbacks: Callbacks = Callbacks()
     egress: Egress = Egress()
     isolation: Annotated[Isolation, Field(validate_default=True)] = Isolation()
     chain: ChainBudget = ChainBudget()
+    history: History = History()
     subscribers: Subscribers = Subscribers()
     logs: Logs = Logs()
     #: sd_notify address; systemd and `chainctl up` set NOTIFY_SOCKET.

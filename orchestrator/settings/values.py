@@ -128,5 +128,8 @@ KeyId = Annotated[str, Field(pattern=r"^[!-~]{1,200}$")]
 Attributes = Annotated[str, AfterValidator(partial(_pattern, list_name="disclose_perms"))]
 Credentials = Annotated[str, AfterValidator(partial(_pattern, list_name="issue_perms"))]
 
+#: An operator is named in what is noted of who did what.
+OperatorName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
+
 #: A static session is named in its URL (reference irma.md §7.9).
 StaticName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]

@@ -7,7 +7,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import and_, bindparam, case, func, select
+from sqlalchemy import and_, bindparam, case, func, or_, select
 
 from orchestrator.domain.chain import ChainState, Slot
 from orchestrator.domain.failing import (
@@ -17,6 +17,7 @@ from orchestrator.domain.failing import (
     FailureKind,
     FailureReason,
 )
+from orchestrator.domain.replaying import Outcome, ReplayKind
 from orchestrator.store.rows import Values, slot_values
 from orchestrator.store.tables import chains, failures
 from orchestrator.store.upsert import add_or_keep
@@ -24,7 +25,7 @@ from orchestrator.store.upsert import add_or_keep
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, RowMapping, Select
 
-    from orchestrator.domain.replaying import CutOff
+    from orchestrator.domain.replaying import CutOff, Replay
 
 _FIELDS: Final = tuple(field.name for field in fields(Failure) if field.name != "slot")
 _ADD: Final = add_or_keep(failures, ("chain_id", "generation"))
@@ -43,14 +44,29 @@ _STANDS: Final = and_(
     chains.c.state.in_((ChainState.FAILED, ChainState.EXPIRED)),
 )
 _KEPT: Final = chains.c.purged_at.is_(None)
-_FREE: Final = failures.c.replay_id.is_(None)
+_UNHANDLED: Final = failures.c.handling_id.is_(None)
+_UNCLAIMED: Final = failures.c.replay_id.is_(None)
+
+_REFUSED: Final = failures.c.outcome == Outcome.REFUSED
+_NOT_REFUSED: Final = failures.c.outcome.is_distinct_from(Outcome.REFUSED)
+
+#: What a plan of each kind may take. What cannot be replayed can be given up all the
+#: same: it is too old, or was refused before.
+_FREE: Final = {
+    ReplayKind.REPLAY: and_(_UNHANDLED, _UNCLAIMED, _KEPT),
+    ReplayKind.HANDLE: and_(_UNHANDLED, or_(_UNCLAIMED, _REFUSED)),
+}
 
 
 def add(connection: Connection, failure: Failure) -> None:
     """Write a failure; of each generation there is one."""
+    connection.execute(_ADD[connection.dialect.name], failure_values(failure))
+
+
+def failure_values(failure: Failure) -> Values:
+    """A failure as its row."""
     own: Values = {name: getattr(failure, name) for name in _FIELDS}
-    values = slot_values(failure.slot) | own
-    connection.execute(_ADD[connection.dialect.name], values)
+    return slot_values(failure.slot) | own
 
 
 def failure_of(row: RowMapping) -> Failure:
@@ -66,13 +82,15 @@ def grouped(
 ) -> Select[*tuple[object, ...]]:
     """Failures that are meant and stand, by reason, endpoint and status."""
     by = (failures.c.reason, failures.c.endpoint, failures.c.status)
-    claimable = _count(_KEPT & _FREE)
+    claimable = _count(_FREE[ReplayKind.REPLAY])
     return (
         select(
             *by,
             claimable.label("open"),
-            _count(~_KEPT).label("purged"),
-            _count(_KEPT & ~_FREE).label("claimed"),
+            _count(~_KEPT & _UNHANDLED).label("purged"),
+            _count(_KEPT & _UNHANDLED & ~_UNCLAIMED & _NOT_REFUSED).label("claimed"),
+            _count(_KEPT & _UNHANDLED & _REFUSED).label("refused"),
+            _count(~_UNHANDLED).label("handled"),
             func.min(failures.c.failed_at).label("first_at"),
             func.max(failures.c.failed_at).label("last_at"),
         )
@@ -93,22 +111,36 @@ def group_of(row: RowMapping) -> FailureGroup:
     return FailureGroup(**dict(row) | {"reason": FailureReason(row["reason"])})
 
 
-def claimable(
-    which: FailureFilter, cut_off: CutOff, *, after: int, to: int
-) -> Select[int]:
-    """The numbers, in a range, of failures that are meant and can be claimed."""
+def claimable(plan: Replay, *, after: int, to: int) -> Select[int]:
+    """The numbers, in a range, of failures that a plan means and can claim."""
     return (
         select(failures.c.number)
         .join(chains, _STANDS)
         .where(
             failures.c.number > after,
             failures.c.number <= to,
-            _FREE,
-            _KEPT,
-            *meant(which, cut_off),
+            _FREE[plan.kind],
+            *meant(plan.filter, plan.cut_off),
         )
         .order_by(failures.c.number)
         .with_for_update(of=failures)
+    )
+
+
+def standing(
+    which: FailureFilter, cut_off: CutOff, *, after: int, limit: int
+) -> Select[*tuple[object, ...]]:
+    """The next failures that are meant and could be replayed."""
+    return (
+        select(*failures.c)
+        .join(chains, _STANDS)
+        .where(
+            failures.c.number > after,
+            _FREE[ReplayKind.REPLAY],
+            *meant(which, cut_off),
+        )
+        .order_by(failures.c.number)
+        .limit(limit)
     )
 
 

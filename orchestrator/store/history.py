@@ -4,7 +4,8 @@ The subject of an event is its chain or, of operators' events, the endpoint; `ch
 holds either.
 
 The next number is the highest one written plus one, and batches are written one at a
-time; so the order of `number` is the order in which they become visible, over all chains.
+time, those of all parts of the history; so the order of `number` is the order in which
+they become visible, over all chains. Each part publishes what it has written itself.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 KNOWN: Final = select(events.c.id).where(among(events.c.id, "ids"))
 UNPUBLISHED: Final = (
     select(events)
-    .where(events.c.published_at.is_(None))
+    .where(events.c.part == bindparam("part"), events.c.published_at.is_(None))
     .order_by(events.c.number)
     .limit(bindparam("limit"))
 )
@@ -51,7 +52,7 @@ _MARK: Final = (
 )
 
 
-def append(connection: Connection, batch: Sequence[Event]) -> list[Event]:
+def append(connection: Connection, batch: Sequence[Event], part: int) -> list[Event]:
     """Write those that are new, each with its chain's next sequence."""
     alone(connection, Alone.APPEND)
     ids = connection.execute(KNOWN, {"ids": [event.id for event in batch]})
@@ -60,7 +61,7 @@ def append(connection: Connection, batch: Sequence[Event]) -> list[Event]:
         chain_ids = sorted({event.subject for event in new})
         highest = connection.execute(_HIGHEST, {"chain_ids": chain_ids})
         new = number(new, dict(highest.all()))
-        connection.execute(_ADD, [event_values(event) for event in new])
+        connection.execute(_ADD, [event_values(event, part) for event in new])
     return new
 
 

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from sqlalchemy import URL, Connection, event
+from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class Postgresql:
     def __init__(self, url: URL, patience_s: float) -> None:
         self._patience_s = patience_s
         patience_ms = str(max(round(patience_s * 1000), 1))
-        self._writer = create_async_engine(
+        self._writer = create_engine(
             url.set(drivername="postgresql+asyncpg"),
             hide_parameters=True,
             pool_size=CONNECTIONS,
@@ -57,10 +56,9 @@ class Postgresql:
                 },
             },
         )
-        event.listen(self._writer.sync_engine, "checkout", _replace_closed)
-        event.listen(self._writer.sync_engine, "close", _hang_up)
-        engine = self._writer.sync_engine
-        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
+        event.listen(self._writer, "checkout", _replace_closed)
+        event.listen(self._writer, "close", _hang_up)
+        self._single = self._writer.execution_options(isolation_level="AUTOCOMMIT")
 
     async def read(self, act: Callable[[Connection], T]) -> T:
         """Run single queries, each on its own."""
@@ -68,14 +66,17 @@ class Postgresql:
 
     async def write(self, act: Callable[[Connection], T]) -> T:
         """Run one transaction and commit it."""
-        return await self._run(self._writer.sync_engine, act)
+        return await self._run(self._writer, act)
 
     async def write_single(self, act: Callable[[Connection], T]) -> T:
         """Run one statement, which the server commits without being asked to."""
         return await self._run(self._single, act)
 
     async def _run(self, engine: Engine, act: Callable[[Connection], T]) -> T:
-        """All in one greenlet: `AsyncEngine` takes one for each word with the pool."""
+        """All in one greenlet: `AsyncEngine` takes one for each word with the pool.
+
+        It would bring SQLAlchemy's ORM too, which is 7 MB in every process.
+        """
 
         def run() -> T:
             with engine.begin() as connection:
@@ -86,7 +87,7 @@ class Postgresql:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._writer.dispose()
+        await greenlet_spawn(self._writer.dispose)
 
 
 def _replace_closed(

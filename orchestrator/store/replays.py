@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -17,26 +16,25 @@ from orchestrator.domain.replaying import (
     Mark,
     Outcome,
     Replay,
+    ReplayKind,
     ReplayState,
 )
 from orchestrator.ports import Clock
 from orchestrator.store import failures as found
 from orchestrator.store import on_the_way
 from orchestrator.store.database import Database
-from orchestrator.store.rows import Values
+from orchestrator.store.replay_rows import claimed_of, plan_of, plan_values
 from orchestrator.store.tables import CLAIMED_STILL, failures, replays
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, RowMapping
+    from sqlalchemy import Connection
 
-_FIELDS: Final = tuple(
-    field.name for field in fields(Replay) if field.name not in {"filter", "cut_off"}
-)
 #: What rules change; all else is fixed at the making or counted.
 _RULED: Final = (
     "state",
     "version",
     "why",
+    "changed_by",
     "canary_step",
     "group_number",
     "settled",
@@ -84,6 +82,20 @@ _MARK: Final = (
     .values(outcome=bindparam("outcome"), note=bindparam("note"))
 )
 
+#: What is given up is nobody's to replay, so its claim is its end.
+_CLAIMED_BY: Final = {
+    ReplayKind.REPLAY: failures.c.replay_id,
+    ReplayKind.HANDLE: failures.c.handling_id,
+}
+
+_SEALED: Final = (
+    select(replays.c.id, replays.c.sealed_url)
+    .where(replays.c.id > bindparam("after"), replays.c.sealed_url.is_not(None))
+    .order_by(replays.c.id)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
+)
+
 #: As many ids as one query names.
 _IDS: Final = 1_000
 
@@ -122,7 +134,7 @@ class SqlReplays:
 
     async def add(self, plan: Replay) -> None:
         """Write a new plan."""
-        values = _values(plan)
+        values = plan_values(plan)
         await self._database.write(
             lambda connection: connection.execute(replays.insert(), values).rowcount
         )
@@ -130,11 +142,11 @@ class SqlReplays:
     async def plan(self, replay_id: str) -> Replay | None:
         """One plan."""
         rows = await self._database.read(_ONE, replay_id=replay_id)
-        return _plan_of(rows[0]) if rows else None
+        return plan_of(rows[0]) if rows else None
 
     async def plans(self, *, limit: int) -> list[Replay]:
         """The newest plans first."""
-        return [_plan_of(row) for row in await self._database.read(_NEWEST, limit=limit)]
+        return [plan_of(row) for row in await self._database.read(_NEWEST, limit=limit)]
 
     async def refusals(self, replay_id: str, *, limit: int) -> dict[str, int]:
         """Why failures of a plan were refused, and how many."""
@@ -143,7 +155,7 @@ class SqlReplays:
 
     async def change(self, before: Replay, after: Replay) -> bool:
         """Compare the version and set."""
-        values = _values(after)
+        values = plan_values(after)
         names = list(_RULED)
         if after.group_number != before.group_number:
             names += _OF_GROUP
@@ -167,7 +179,7 @@ class SqlReplays:
             if rows:
                 until = now + lease
                 connection.execute(held.values(lease_owner=owner, lease_until=until))
-            return [_plan_of(row) for row in rows]
+            return [plan_of(row) for row in rows]
 
         return await self._database.write(act)
 
@@ -181,12 +193,13 @@ class SqlReplays:
                 return 0
             page = found.end_of_page(after, to, limit)
             end = connection.execute(page).scalars().first() or to
-            query = found.claimable(locked.filter, locked.cut_off, after=after, to=end)
+            query = found.claimable(locked, after=after, to=end)
             numbers = connection.execute(query).scalars().all()
             if numbers:
                 mine = update(failures).where(failures.c.number.in_(numbers))
-                connection.execute(mine.values(replay_id=plan.id))
-            _count(connection, plan.id, claimed=len(numbers))
+                connection.execute(mine.values({_CLAIMED_BY[locked.kind]: plan.id}))
+            handled = len(numbers) if locked.kind is ReplayKind.HANDLE else 0
+            _count(connection, plan.id, claimed=len(numbers), handled=handled)
             cursor = update(replays).where(replays.c.id == plan.id)
             connection.execute(cursor.values(claimed_to=end))
             return len(numbers)
@@ -219,9 +232,16 @@ class SqlReplays:
                 group = locked.group_number
                 connection.execute(these.values(taken_at=now, group_number=group))
                 _count(connection, plan.id, group_taken=len(fresh))
-            return [_claimed_of(row) for row in rows]
+            return [claimed_of(row) for row in rows]
 
         return await self._database.write(act)
+
+    async def claimable(
+        self, which: FailureFilter, cut_off: CutOff, *, after: int, limit: int
+    ) -> list[Claimed]:
+        """A page of what a plan could claim."""
+        query = found.standing(which, cut_off, after=after, limit=limit)
+        return [claimed_of(row) for row in await self._database.read(query)]
 
     async def mark(self, replay_id: str, marks: Sequence[Mark]) -> None:
         """Note and count what became of failures, each once."""
@@ -273,10 +293,29 @@ class SqlReplays:
             lambda connection: connection.execute(free).rowcount
         )
 
+    async def reseal(
+        self, rule: Callable[[str, str], str], *, after: str, limit: int
+    ) -> tuple[str | None, int]:
+        """Seal URLs anew; a plan has another version then, so none is set back."""
+
+        def act(connection: Connection) -> tuple[str | None, int]:
+            page = connection.execute(_SEALED, {"after": after, "limit": limit}).all()
+            changed = 0
+            for replay_id, sealed in page:
+                again = rule(replay_id, sealed)
+                if again != sealed:
+                    mine = update(replays).where(replays.c.id == replay_id)
+                    version = replays.c.version + 1
+                    connection.execute(mine.values(sealed_url=again, version=version))
+                    changed += 1
+            return (page[-1].id if page else None), changed
+
+        return await self._database.write(act)
+
 
 def _locked(connection: Connection, replay_id: str) -> Replay:
     row = connection.execute(_LOCKED, {"replay_id": replay_id}).mappings().one()
-    return _plan_of(row)
+    return plan_of(row)
 
 
 def _count(connection: Connection, replay_id: str, **more: int) -> None:
@@ -285,30 +324,3 @@ def _count(connection: Connection, replay_id: str, **more: int) -> None:
     if values:
         mine = update(replays).where(replays.c.id == replay_id)
         connection.execute(mine.values(values))
-
-
-def _values(plan: Replay) -> Values:
-    """A plan as its row; who has leased it is nobody else's."""
-    return {name: getattr(plan, name) for name in _FIELDS} | {
-        "filter": found.filter_values(plan.filter),
-        "cut_off_at": plan.cut_off.at,
-        "cut_off_number": plan.cut_off.number,
-    }
-
-
-def _plan_of(row: RowMapping) -> Replay:
-    """A row as its plan."""
-    own = {name: row[name] for name in _FIELDS} | {"state": ReplayState(row["state"])}
-    return Replay(
-        filter=found.filter_of(row["filter"]),
-        cut_off=CutOff(at=row["cut_off_at"], number=row["cut_off_number"]),
-        **own,
-    )
-
-
-def _claimed_of(row: RowMapping) -> Claimed:
-    return Claimed(
-        number=row["number"],
-        failure=found.failure_of(row),
-        begun=row["taken_at"] is not None,
-    )

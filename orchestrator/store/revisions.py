@@ -13,7 +13,18 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 #: The revisions under `migrations/versions`, the oldest first; a test compares them.
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0008", "0009")
+REVISIONS: Final = (
+    "0001",
+    "0002",
+    "0003",
+    "0004",
+    "0005",
+    "0006",
+    "0008",
+    "0009",
+    "0010",
+    "0011",
+)
 
 
 async def check_schema(url: str) -> None:

@@ -87,7 +87,7 @@ def endpoint_of(row: RowMapping) -> Endpoint:
     return Endpoint(**own | {"state": BreakerState(row["state"])})
 
 
-def event_values(event: Event) -> Values:
+def event_values(event: Event, part: int) -> Values:
     """An event, its sequence given, as its row."""
     return {
         "id": event.id,
@@ -96,6 +96,7 @@ def event_values(event: Event) -> Values:
         "time": event.time,
         "body": dump_event(event).decode(),
         "requestor": None if isinstance(event, EndpointChanged) else event.requestor,
+        "part": part,
     }
 
 

@@ -358,10 +358,10 @@ class SqlStore:
 
     # --------------------------------------------------------------------- events
 
-    async def append_events(self, events: Sequence[Event]) -> list[Event]:
+    async def append_events(self, events: Sequence[Event], part: int = 0) -> list[Event]:
         """Write a batch; each new event gets its chain's next `sequence`."""
         return await self._database.write(
-            lambda connection: history.append(connection, events)
+            lambda connection: history.append(connection, events, part)
         )
 
     async def known_events(self, ids: Sequence[str]) -> set[str]:
@@ -369,14 +369,14 @@ class SqlStore:
         rows = await self._database.read(history.KNOWN, ids=list(ids))
         return {row["id"] for row in rows}
 
-    async def unpublished_events(self, limit: int) -> list[Event]:
-        """Written events that are not marked as published, oldest first."""
-        rows = await self._database.read(history.UNPUBLISHED, limit=limit)
+    async def unpublished_events(self, limit: int, part: int = 0) -> list[Event]:
+        """A part's written events that are not marked as published, oldest first."""
+        rows = await self._database.read(history.UNPUBLISHED, limit=limit, part=part)
         return [event_of(row) for row in rows]
 
-    async def unpublished_ids(self, limit: int) -> list[str]:
+    async def unpublished_ids(self, limit: int, part: int = 0) -> list[str]:
         """The ids of these."""
-        rows = await self._database.read(history.UNPUBLISHED_IDS, limit=limit)
+        rows = await self._database.read(history.UNPUBLISHED_IDS, limit=limit, part=part)
         return [row["id"] for row in rows]
 
     async def mark_published(self, ids: Sequence[str]) -> None:

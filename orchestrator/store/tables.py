@@ -171,6 +171,7 @@ events: Final = Table(
     Column("published_at", UtcDateTime),
     Column("body", Text, nullable=False),
     Column("requestor", String),
+    Column("part", Integer, nullable=False, server_default="0"),
     UniqueConstraint("chain_id", "sequence"),
     Index(None, "requestor", "number"),
 )
@@ -196,6 +197,7 @@ failures: Final = Table(
     Column("outcome", String),
     Column("note", Text),
     Column("went", String),
+    Column("handling_id", String),
     UniqueConstraint("chain_id", "generation"),
 )
 
@@ -233,6 +235,10 @@ replays: Final = Table(
     Column("ended_at", UtcDateTime),
     Column("lease_owner", String),
     Column("lease_until", UtcDateTime),
+    Column("kind", String, nullable=False, server_default="replay"),
+    Column("made_by", String),
+    Column("changed_by", String),
+    Column("handled", Integer, nullable=False, server_default="0"),
 )
 
 #: Of keys that seal or open: when processes began to have them, and used them last.
@@ -266,7 +272,7 @@ _partial(chains.c.requestor, chains.c.ended_at, where=UNPURGED)
 _partial(steps.c.check_at, where=steps.c.check_at.is_not(None))
 _partial(steps.c.token_hash, where=steps.c.token_hash.is_not(None))
 _partial(waiting.c.chain_id, where=waiting.c.chain_id.is_not(None))
-_partial(events.c.number, where=events.c.published_at.is_(None))
+_partial(events.c.part, events.c.number, where=events.c.published_at.is_(None))
 _partial(waiting.c.due_at, waiting.c.created_at, waiting.c.number, where=TIMED)
 _partial(waiting.c.endpoint, waiting.c.created_at, waiting.c.number, where=PARKED)
 _partial(failures.c.replay_id, failures.c.number, where=CLAIMED_STILL)

@@ -60,6 +60,13 @@ _OF_CHAINS: Final[Mapping[str, _Told]] = {
         1,
         {"sessionType": "disclosing", "backend": "irma", "inFlow": False},
     ),
+    "session.connected": _Told(
+        "1-0-session_connected-0",
+        "1-0-session_started-0",
+        4,
+        1,
+        {"sessionType": "disclosing", "backend": "irma"},
+    ),
     "session.completed": _Told(
         "1-0-session_completed-k3v9",
         "1-0-session_started-0",

@@ -13,8 +13,9 @@ from orchestrator.broker.grants import Grants, vhost_of
 from orchestrator.broker.publishing import BrokerPublisher
 from orchestrator.broker.topology import declare
 from orchestrator.local.rabbitmq import Broker
+from orchestrator.local.wire import Wire
 from tests.broker.integrators import Integrators
-from tests.broker.support import Operator, Wire
+from tests.broker.support import Operator
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
-"""What broker tests share: a wire to cut, the management API, a look into queues."""
+"""What broker tests share: the management API, a look into queues."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import quote
@@ -129,82 +128,3 @@ class Operator:
 
 def _is(listed: ListedConnection, operator: Operator, name: str) -> bool:
     return listed.vhost == operator.vhost and listed.user_provided_name == name
-
-
-class Wire:
-    """A TCP way to the broker that can be cut and mended, or be deaf to its answers."""
-
-    def __init__(self, target: URL) -> None:
-        """Lead to the target once `open`ed."""
-        self._target = target
-        self._streams: set[asyncio.StreamWriter] = set()
-        self._hears = asyncio.Event()
-        self._hears.set()
-        self._whole = True
-        self.refused = asyncio.Event()
-        self.url = ""
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, url: str) -> AsyncIterator[Wire]:
-        """A wire to the broker at this URL; `wire.url` is its near end."""
-        wire = cls(URL(url))
-        server = await asyncio.start_server(wire._connected, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        wire.url = str(URL(url).with_host("127.0.0.1").with_port(port))
-        try:
-            yield wire
-        finally:
-            wire.cut()
-            wire.listen()
-            server.close()
-            await server.wait_closed()
-
-    def cut(self) -> None:
-        """Break every connection and let none through."""
-        self._whole = False
-        for stream in self._streams:
-            stream.transport.abort()
-
-    def mend(self) -> None:
-        """Let connections through again."""
-        self._whole = True
-
-    def deafen(self) -> None:
-        """Hold back whatever the broker says."""
-        self._hears.clear()
-
-    def listen(self) -> None:
-        """Let through what was held back."""
-        self._hears.set()
-
-    async def _connected(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        if not self._whole:
-            self.refused.set()
-            writer.transport.abort()
-            return
-        far_reader, far_writer = await asyncio.open_connection(
-            self._target.host, self._target.port
-        )
-        self._streams |= {writer, far_writer}
-        always = asyncio.Event()
-        always.set()
-        await asyncio.gather(
-            _pump(reader, far_writer, always), _pump(far_reader, writer, self._hears)
-        )
-        self._streams -= {writer, far_writer}
-
-
-async def _pump(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, may: asyncio.Event
-) -> None:
-    with suppress(OSError):
-        while data := await reader.read(65_536):
-            await may.wait()
-            writer.write(data)
-            await writer.drain()
-    writer.close()
-    with suppress(OSError):
-        await writer.wait_closed()

@@ -14,8 +14,9 @@ from structlog.testing import capture_logs
 from orchestrator.broker.batches import BatchLimits, BatchWorker
 from orchestrator.broker.publishing import BrokerPublisher
 from orchestrator.domain.errors import SealBroken, StoreUnavailable, Undecodable
+from orchestrator.local.wire import Wire
 from orchestrator.ports import BatchDelivery, BatchHandler, BatchOutcome, Message
-from tests.broker.support import SOON_S, Operator, Wire, headers_of, is_empty, soon, take
+from tests.broker.support import SOON_S, Operator, headers_of, is_empty, soon, take
 
 pytestmark = pytest.mark.broker
 
@@ -118,7 +119,7 @@ async def test_batches_are_full_and_in_the_order_of_the_queue(
     history = History()
     await publisher.publish(*(event(number) for number in range(200)))
 
-    async with station.working(history, size=50):
+    async with station.working(history, size=50, linger_s=5.0):
         batches = [await history.next() for _ in range(4)]
 
     assert [len(batch) for batch in batches] == [50] * 4

@@ -11,7 +11,8 @@ from yarl import URL
 
 from orchestrator.broker.connection import connect
 from orchestrator.domain.errors import BrokerUnavailable, NotConfigured
-from tests.broker.support import Operator, Wire, soon
+from orchestrator.local.wire import Wire
+from tests.broker.support import Operator, soon
 
 pytestmark = pytest.mark.broker
 

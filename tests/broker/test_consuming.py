@@ -24,17 +24,9 @@ from orchestrator.domain.errors import (
     StoreUnavailable,
     Undecodable,
 )
+from orchestrator.local.wire import Wire
 from orchestrator.ports import Delivery, Handler, Message
-from tests.broker.support import (
-    SOON_S,
-    Operator,
-    Wire,
-    headers_of,
-    is_empty,
-    soon,
-    take,
-    work,
-)
+from tests.broker.support import SOON_S, Operator, headers_of, is_empty, soon, take, work
 
 pytestmark = pytest.mark.broker
 

@@ -18,10 +18,10 @@ from orchestrator.broker.topology import DELIVERY_LIMIT
 from orchestrator.dead_letters import NO_QUEUE, UNKNOWN_ORIGIN, DeadDesk
 from orchestrator.domain.dead import DeadFilter, DeadLetter
 from orchestrator.domain.errors import BrokerUnavailable, NotDone
+from orchestrator.local.wire import Wire
 from orchestrator.ports import HeldLetter, Message
 from tests.broker.support import (
     Operator,
-    Wire,
     eventually,
     headers_of,
     is_empty,

@@ -18,9 +18,10 @@ from aio_pika import RobustConnection
 from orchestrator.broker.grants import connection_url, user_of
 from orchestrator.broker.publishing import BrokerPublisher
 from orchestrator.broker.topology import declare, own_log
+from orchestrator.local.wire import Wire
 from orchestrator.ports import EVENTS_EXCHANGE, Message
 from tests.broker.integrators import BOUNDS, Integrators
-from tests.broker.support import Wire, soon
+from tests.broker.support import soon
 
 pytestmark = pytest.mark.broker
 
@@ -83,7 +84,8 @@ async def running(
     try:
         yield Subscriber(process)
     finally:
-        process.kill()
+        if process.returncode is None:
+            process.kill()
         await process.communicate()
 
 
@@ -165,3 +167,20 @@ async def test_a_stream_is_read_from_a_time_or_an_offset(
         folder.mkdir()
         async with running(READER, begin, url=url, folder=folder) as reader:
             assert await reader.ids(len(ids)) == ids
+
+
+async def test_a_reader_without_a_stream_ends_and_says_who_makes_one(
+    url: str, connection: RobustConnection, tmp_path: Path
+) -> None:
+    """It does not ask for ever; nothing was kept of where it is."""
+    async with connection.channel() as channel:
+        await channel.queue_delete("acme.log")
+    async with running(READER, url=url, folder=tmp_path) as reader:
+        assert await soon(reader.process.wait()) == 1
+        assert reader.process.stderr is not None
+        said = await reader.process.stderr.read()
+    assert said.decode().splitlines()[-1] == (
+        "there is no stream acme.log: the operator makes one with"
+        " `chainctl requestors grant acme --stream`"
+    )
+    assert list(tmp_path.iterdir()) == []

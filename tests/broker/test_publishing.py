@@ -17,8 +17,9 @@ from orchestrator.broker.topology import (
     declare,
 )
 from orchestrator.domain.errors import BrokerUnavailable, Unroutable
+from orchestrator.local.wire import Wire
 from orchestrator.ports import EVENTS_EXCHANGE, Message, Queues
-from tests.broker.support import Wire, eventually, headers_of, soon, take, work
+from tests.broker.support import eventually, headers_of, soon, take, work
 
 pytestmark = pytest.mark.broker
 

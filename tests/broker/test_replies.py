@@ -13,9 +13,10 @@ from orchestrator.broker.connection import connect
 from orchestrator.broker.publishing import BrokerPublisher
 from orchestrator.broker.replies import ReplyQueue
 from orchestrator.domain.errors import Unroutable
+from orchestrator.local.wire import Wire
 from orchestrator.ports import Message
 from schemas.messages import Wake, WakeUp, dump
-from tests.broker.support import SOON_S, Operator, Wire, eventually, soon
+from tests.broker.support import SOON_S, Operator, eventually, soon
 
 pytestmark = pytest.mark.broker
 

@@ -10,8 +10,9 @@ from aio_pika import RobustConnection
 from orchestrator.broker.connection import connect
 from orchestrator.broker.publishing import BrokerPublisher
 from orchestrator.broker.subscribe import subscribe, subscribe_log
+from orchestrator.local.wire import Wire
 from orchestrator.ports import EVENTS_EXCHANGE, Message, Queues, utc_now
-from tests.broker.support import Operator, Wire, soon
+from tests.broker.support import Operator, soon
 
 pytestmark = pytest.mark.broker
 

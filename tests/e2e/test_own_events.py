@@ -19,6 +19,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from orchestrator.domain.refusals import IN_A_ROW_MAX
 from orchestrator.local.ports import free_ports
 from orchestrator.local.stack import Plan
 from orchestrator.proof.endpoints import Endpoint, Received, endpoint_at_work
@@ -126,6 +127,53 @@ async def test_a_url_gets_every_event_though_it_fails(
     assert {received.path for received in own.received} == {"/MARKER"}
     assert len(got) > len(wanted)
     assert not any("MARKER" in received.body for received in own.received)
+
+
+async def chainctl(lab: Lab, *words: str) -> str:
+    """Run a command as an operator does; what it prints."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "orchestrator.cli.main", *words),
+        *("--config", str(lab.stack.config_file)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    printed, _ = await asyncio.wait_for(process.communicate(), BOUND_S)
+    assert process.returncode == 0, words
+    return printed.decode()
+
+
+async def test_a_url_that_takes_nothing_is_paused_until_it_is_resumed(
+    tmp_path: Path, vhost_url: str
+) -> None:
+    """Few of its events are dead, and they can be sent again; the others have waited."""
+    mended = False
+
+    async def refusing(_: int, __: Received) -> web.StreamResponse:
+        return web.Response(status=204 if mended else 404)
+
+    async with (
+        endpoint_at_work(refusing) as own,
+        at_work(tmp_path, vhost_url, own.url) as lab,
+    ):
+        wanted = await history(lab, await run_chains(lab))
+
+        async def settled() -> int | None:
+            """How many are dead, once all are there or wait."""
+            listed = json.loads(await chainctl(lab, "dead", "list", "--json"))
+            dead = sum(listed["counts"].values())
+            waiting = await lab.store.waiting(limit=1_000)
+            parked = sum(row.endpoint == "events+demo" for row in waiting)
+            return dead if dead + parked >= len(wanted) else None
+
+        dead = await eventually(settled)
+        assert 0 < dead < IN_A_ROW_MAX < len(wanted)
+        (shown,) = json.loads(await chainctl(lab, "endpoints", "list", "--json"))
+        assert (shown["endpoint"], shown["paused"]) == ("events+demo", True)
+        assert shown["note"].endswith("the last one: unexpected status 404")
+        mended = True
+        own.received.clear()
+        await chainctl(lab, "endpoints", "resume", "events+demo")
+        await chainctl(lab, "dead", "requeue", "--all")
+        await all_told(own, wanted)
 
 
 async def test_what_a_killed_worker_had_in_hand_is_told(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import cast
 
 import pytest
+from pydantic import JsonValue
 
 from orchestrator.broker.publishing import BrokerPublisher
+from orchestrator.local.stack import Plan
 from orchestrator.ports import event_message
 from orchestrator.proof.backlog import backlog
-from orchestrator.proof.lab import Lab, eventually
+from orchestrator.proof.lab import Lab, eventually, lab_at_work
 from schemas.events import ChainEvent, Event
 
 pytestmark = pytest.mark.faults
@@ -18,10 +22,31 @@ pytestmark = pytest.mark.faults
 EVENTS = 6_000
 
 
+@pytest.fixture(params=[1, 3])
+def parts(request: pytest.FixtureRequest) -> int:
+    """Into how many the history is split; each worker takes all."""
+    return cast("int", request.param)
+
+
 @pytest.fixture
-async def publisher(lab: Lab) -> AsyncIterator[BrokerPublisher]:
+async def lab(
+    vhost_url: str, postgresql_url: str, tmp_path: Path, parts: int
+) -> AsyncIterator[Lab]:
+    """An installation whose history is in so many parts."""
+    overrides: dict[str, JsonValue] = {
+        "irma_server": {"check_attribute": ""},
+        "history": {"parts": parts},
+    }
+    plan = Plan(endpoint=False, database_url=postgresql_url, overrides=overrides)
+    async with lab_at_work(tmp_path, vhost_url, plan) as running:
+        yield running
+
+
+@pytest.fixture
+async def publisher(lab: Lab, parts: int) -> AsyncIterator[BrokerPublisher]:
     """A way to publish events without chains."""
-    async with BrokerPublisher.open(lab.stack.broker_url, "events") as opened:
+    url = lab.stack.broker_url
+    async with BrokerPublisher.open(url, "events", history_parts=parts) as opened:
         yield opened
 
 

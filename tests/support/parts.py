@@ -16,7 +16,9 @@ from orchestrator.domain.retention import Retention
 from orchestrator.gateway import Desk, Options, create_app
 from orchestrator.gateway.authentication import Authenticator
 from orchestrator.gateway.intake import ResultIntake
+from orchestrator.gateway.operators import Operators
 from orchestrator.isolating import Switchboard
+from orchestrator.planning import Planner
 from orchestrator.ports import Store
 from orchestrator.preparing import Preparer
 from orchestrator.readiness import BROKER, STORE, Readiness
@@ -157,7 +159,23 @@ class Parts:
             bearable={BROKER, STORE},
         )
 
-    def desk(self, *, no_auth: bool = False, options: Options | None = None) -> Desk:
+    @property
+    def planner(self) -> Planner:
+        """Makes plans of replays."""
+        return Planner(
+            store=self.store,
+            sealer=self.sealer,
+            requestors={one.name: key for key, one in requestors().by_key.items()},
+            clock=self.clock,
+        )
+
+    def desk(
+        self,
+        *,
+        no_auth: bool = False,
+        options: Options | None = None,
+        operators: Operators | None = None,
+    ) -> Desk:
         """All that the gateway's routes work with."""
         return Desk(
             store=self.store,
@@ -175,6 +193,8 @@ class Parts:
             readiness=self.readiness,
             requestors=requestors(),
             authenticator=Authenticator(tokens={"acme": SECRET}, no_auth=no_auth),
+            planner=self.planner,
+            operators=operators or Operators(),
             clock=self.clock,
             options=options or Options(public_url=PUBLIC_URL),
         )

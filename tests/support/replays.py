@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-from orchestrator.domain.chain import Slot
+from orchestrator.domain.chain import Chain, ChainState, Slot, Step, StepState
 from orchestrator.domain.failing import (
     Failure,
     FailureFilter,
@@ -13,6 +14,7 @@ from orchestrator.domain.failing import (
     FailureReason,
 )
 from orchestrator.domain.replaying import CutOff, Replay, ReplayState
+from orchestrator.ports import Changes, Store
 
 MADE_AT: Final = datetime(2026, 3, 29, 0, 59, 58, 765_432, tzinfo=UTC)
 SHOP: Final = "https://shop.example:443"
@@ -63,3 +65,25 @@ def a_plan(
         endpoint_pace=endpoint_pace,
         canary=canary,
     )
+
+
+async def fail_chain(
+    store: Store, chain_id: str, at: datetime, *, purged_at: datetime | None = None
+) -> None:
+    """A chain ends as failed."""
+    failure = replace(a_failure(chain_id), failed_at=at)
+    chain = Chain(
+        id=chain_id,
+        requestor="acme",
+        backend="irma",
+        state=ChainState.RUNNING,
+        generation=0,
+        created_at=at,
+    )
+    step = Step(
+        slot=failure.slot, state=StepState.COMPLETED, created_at=at, check_at=None
+    )
+    await store.begin_chain(chain, step, [])
+    ended = replace(chain, state=ChainState.FAILED, ended_at=at, purged_at=purged_at)
+    changes = Changes(chain=ended, failure=failure)
+    await store.decide_chain(chain_id, lambda *_: (None, changes))

@@ -7,9 +7,12 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from orchestrator.settings import Requestor, Settings
+from orchestrator.settings import Operator, Requestor, Settings
 
 ROOT = Path(__file__).parents[2]
+
+#: Sections that there are by name.
+_NAMED: dict[str, type[BaseModel]] = {"requestors": Requestor, "operators": Operator}
 
 
 def test_every_setting_is_documented() -> None:
@@ -27,8 +30,8 @@ def _names(model: type[BaseModel], prefix: str = "") -> list[str]:
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             names += _names(kind, f"{prefix}{name}.")
-        elif name == "requestors":
-            names += _names(Requestor, "requestors.NAME.")
+        elif name in _NAMED:
+            names += _names(_NAMED[name], f"{name}.NAME.")
         else:
             names.append(f"{prefix}{name}")
     return names

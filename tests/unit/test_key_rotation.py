@@ -15,12 +15,14 @@ from orchestrator.cli import keys as cli
 from orchestrator.cli.reseal import reseal_rows
 from orchestrator.domain.errors import NotConfigured, OrchestratorError, SealKeyUnknown
 from orchestrator.domain.key_retirement import UNNOTED
+from orchestrator.domain.replaying import url_bound_to
 from orchestrator.sealing import Sealer, keys_in, new_key
 from orchestrator.settings import Settings
 from orchestrator.store import SqlStore
 from schemas.messages import CallbackSecrets, CallbackWork, parse_work
 from tests.support.fakes import FakeClock
-from tests.support.samples import RESULTS_KEPT, result_of
+from tests.support.replays import a_plan
+from tests.support.samples import RESULTS_KEPT, TARGET, result_of
 from tests.support.workshop import Workshop
 from tests.unit.workers.due import waiting
 
@@ -185,12 +187,14 @@ async def test_rows_can_be_sealed_anew(
         before.make.again(work, 900.0, clock()),
         waiting("odd", body=b'{"sealed":"v1.k2.AAAA"}'),
     )
+    url = before.sealer.seal(TARGET.encode(), bound_to=url_bound_to("R1"))
+    await workshop.store.replays.add(replace(a_plan(), sealed_url=url))
 
     capsys.readouterr()
     await reseal_rows(second, as_json=True)
 
     told = json.loads(capsys.readouterr().out)
-    assert told == {"key": "k2", "resealed": 2, "left": 0}
+    assert told == {"key": "k2", "resealed": 3, "left": 0}
     alone = replace(workshop, sealer=make_sealer(settings("k2", K2, {}, database)))
     row = await workshop.row(begun.slot)
     assert alone.rows.token(row) == begun.token
@@ -202,6 +206,10 @@ async def test_rows_can_be_sealed_anew(
     assert isinstance(resealed, CallbackWork)
     secrets = alone.sealer.open_model(CallbackSecrets, resealed.sealed, bound_to=work.id)
     assert secrets.token == begun.token
+    plan = await workshop.store.replays.plan("R1")
+    assert plan is not None
+    opened = alone.sealer.open(plan.sealed_url or "", bound_to=url_bound_to("R1"))
+    assert opened.decode() == TARGET
 
     await reseal_rows(second, as_json=False)
     assert "0 rows were sealed anew with k2" in capsys.readouterr().out

@@ -87,7 +87,7 @@ def refused(file: Path | None = None) -> str:
 def test_the_least_configuration_has_the_designs_defaults(write: Write) -> None:
     """What nobody sets is what the design says."""
     settings = load(write({}))
-    assert settings.bridge_budget_s == 3.5
+    assert settings.bridge_budget_s == 3.0
     assert settings.confirm_budget_s == 0.2
     assert list(settings.retry.live_delays_s) == [0.25, 0.5, 1.0]
     background = [5, 30, 120, 600, 1800, 7200, 18000, 36000]

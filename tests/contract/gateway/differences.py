@@ -154,7 +154,7 @@ DIFFERENCES: Final = (
     ),
     Difference(
         name="slow endpoint",
-        reason="after our 3.5 s the user's session ends well; the chain goes on detached",
+        reason="after our 3 s the user's session ends well; the chain goes on detached",
         flows=frozenset({"endpoint answers after 3.5 s", "endpoint answers after 5 s"}),
         change=_detached,
     ),

@@ -92,6 +92,23 @@ async def test_the_ids_of_unpublished_events_come_in_the_same_order(store: Store
     assert await store.unpublished_ids(9) == ["b", "c"]
 
 
+async def test_each_part_publishes_what_it_has_written(store: Store) -> None:
+    """They number in common, so readers by number see both; unpublished is each's own."""
+    await store.append_events([an_event("a1")])
+    other = await store.append_events(
+        [an_event("b1", chain_id="C2"), an_event("a2")], part=1
+    )
+    assert sequences(other) == [("b1", 1), ("a2", 2)]
+    assert await store.unpublished_ids(9) == ["a1"]
+    assert await store.unpublished_ids(9, part=1) == ["b1", "a2"]
+    assert await store.unpublished_events(1, part=1) == other[:1]
+
+    await store.mark_published(["b1", "a2"])
+    assert await store.unpublished_ids(9, part=1) == []
+    assert await store.append_events([an_event("a2")]) == []
+    assert await store.unpublished_ids(9) == ["a1"]
+
+
 async def test_ids_are_compared_as_they_are(store: Store) -> None:
     """Whatever signs are in a list that goes to the database as one value."""
     ids = ["e'1", 'e"2', "e,3", "{e4}", "e\\5", "\u00fc", "NULL", ""]

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 from sqlalchemy import Connection, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from yarl import URL
 
 from orchestrator.domain.chain import Slot
@@ -44,7 +44,7 @@ async def held(store: SqlStore) -> AsyncIterator[AsyncConnection]:
     """A transaction of this store's process that holds every chain's lock."""
     driver = store._database._driver
     assert isinstance(driver, postgresql.Postgresql)
-    async with driver._writer.connect() as connection:
+    async with AsyncEngine(driver._writer).connect() as connection:
         await connection.exec_driver_sql("SELECT id FROM chains FOR UPDATE")
         yield connection
         await connection.invalidate()  # the server may have ended it

@@ -19,6 +19,7 @@ from orchestrator.domain.replaying import (
     Mark,
     Outcome,
     Replay,
+    ReplayKind,
     ReplayState,
 )
 from orchestrator.ports import Changes, Store
@@ -186,6 +187,97 @@ async def test_what_was_purged_is_told_and_not_claimed(store: Store) -> None:
     (group,) = await store.replays.groups(ALL, cut_off, limit=9)
     assert (group.open, group.purged) == (1, 1)
     assert (await claimed(store, cut_off)).claimed == 1
+
+
+async def given_up(store: Store, cut_off: CutOff, replay_id: str = "H1") -> Replay:
+    """A plan that has given up all it means."""
+    made = replace(a_plan(replay_id), cut_off=cut_off, kind=ReplayKind.HANDLE)
+    await store.replays.claim(await running(store, made), limit=100)
+    return await plan_of(store, replay_id)
+
+
+async def test_what_was_given_up_is_counted_apart_and_no_plan_takes_it(
+    store: Store,
+) -> None:
+    """Neither to be replayed nor to be given up again."""
+    cut_off = await many(store, 2)
+    plan = await given_up(store, cut_off)
+    assert (plan.claimed, plan.handled, plan.left, plan.claiming) == (2, 2, 0, False)
+    (group,) = await store.replays.groups(ALL, cut_off, limit=9)
+    assert (group.open, group.claimed, group.handled) == (0, 0, 2)
+    assert (await claimed(store, cut_off)).claimed == 0
+    assert (await given_up(store, cut_off, "H2")).handled == 0
+    assert await taken(store, plan) == []
+
+
+async def test_what_cannot_be_replayed_can_be_given_up(store: Store) -> None:
+    """What is too old, and what was refused; what is in another replay stays there."""
+    cut_off = await many(store, 3)
+    plan = await claimed(store, cut_off)
+    first, *_ = await taken(store, plan, 1)
+    refused = Mark(number=first.number, outcome=Outcome.REFUSED, note="why")
+    await store.replays.mark(plan.id, [refused])
+    await fail(store, a_failure("old"))
+    chain = await store.chain("old")
+    assert chain is not None
+    old = Slot(chain_id="old", step=1)
+    await write(store, old, Changes(chain=replace(chain, purged_at=NOW)))
+    cut_off = await store.replays.cut_off()
+    (group,) = await store.replays.groups(ALL, cut_off, limit=9)
+    assert (group.purged, group.refused, group.claimed) == (1, 1, 2)
+    assert (await given_up(store, cut_off)).handled == 2
+    (group,) = await store.replays.groups(ALL, cut_off, limit=9)
+    assert (group.purged, group.refused, group.claimed) == (0, 0, 2)
+    assert group.handled == 2
+    assert await store.replays.refusals(plan.id, limit=9) == {"why": 1}
+
+
+async def test_what_could_be_claimed_is_read_page_by_page(store: Store) -> None:
+    """As a plan would claim it, up to the cut-off; nobody has claimed it then."""
+    cut_off = await many(store, 4)
+    await fail(store, a_failure("late"))
+    plan = await running(store, a_plan(which=FailureFilter(chain_ids=("C1",))))
+    mine = replace(plan, id="R2", cut_off=cut_off)
+    await store.replays.add(mine)
+    assert await store.replays.claim(mine, limit=9) == 1
+    pages, after = [], 0
+    while True:
+        page = await store.replays.claimable(ALL, cut_off, after=after, limit=2)
+        if not page:
+            break
+        pages.append(chains_of(page))
+        after = page[-1].number
+    assert pages == [["C0", "C2"], ["C3"]]
+    few = FailureFilter(chain_ids=("C3",))
+    (one,) = await store.replays.claimable(few, cut_off, after=0, limit=2)
+    assert one == Claimed(number=after, failure=one.failure, begun=False)
+    assert (await claimed(store, cut_off, "R3")).claimed == 3
+
+
+async def test_of_two_who_mean_a_failure_one_gets_it(store: Store, other: Store) -> None:
+    """It is replayed or given up, at the same moment, on two connections."""
+    cut_off = await many(store, 20)
+    one = await running(store, replace(a_plan("R1"), cut_off=cut_off))
+    two = replace(a_plan("H1"), cut_off=cut_off, kind=ReplayKind.HANDLE)
+    await running(store, two)
+    counts = await asyncio.gather(
+        store.replays.claim(one, limit=100), other.replays.claim(two, limit=100)
+    )
+    assert sum(counts) == 20
+    (group,) = await store.replays.groups(ALL, cut_off, limit=9)
+    assert [group.claimed, group.handled] == list(counts)
+
+
+async def test_who_has_made_and_changed_a_plan_is_kept(store: Store) -> None:
+    """As it was noted; the maker never changes."""
+    plan = replace(a_plan(), made_by="anna")
+    await store.replays.add(plan)
+    paused = replaying.paused(plan)
+    assert paused is not None
+    noted = replace(paused, changed_by="cli:root", made_by="nobody")
+    assert await store.replays.change(plan, noted)
+    found = await plan_of(store)
+    assert (found.made_by, found.changed_by) == ("anna", "cli:root")
 
 
 async def test_a_chain_that_was_opened_again_has_not_failed(store: Store) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
+from orchestrator.domain import replaying
 from orchestrator.domain.chain import Slot, Step, View
 from orchestrator.domain.key_retirement import KeyUse
 from orchestrator.ports import Changes, Message, Store
@@ -14,6 +15,7 @@ from orchestrator.store import open_store
 from schemas.messages import End, EndWork, dump
 from tests.contract.store.samples import NOW, SECOND, a_chain, a_row, a_step
 from tests.support.fakes import FakeClock
+from tests.support.replays import a_plan
 
 HASH_KEY = b"\x02" * 32
 
@@ -162,6 +164,37 @@ async def test_waiting_messages_are_sealed_anew_page_by_page(store: Store) -> No
         "c": b"c",
     }
     assert rows["a"] == a_row("a")
+
+
+async def test_the_urls_of_plans_are_sealed_anew_page_by_page(store: Store) -> None:
+    """Who has read a plan before does not set it back; one without a URL is left out."""
+    old = sealed("k1")
+    for name in ("R1", "R2", "R3", "R4"):
+        await store.replays.add(replace(a_plan(name), sealed_url=old))
+    await store.replays.add(a_plan("R5"))
+    read = await store.replays.plan("R1")
+    assert read is not None
+
+    def rule(replay_id: str, envelope: str) -> str:
+        return envelope if replay_id == "R3" else f"{replay_id} anew"
+
+    seen = []
+    after: str | None = ""
+    while after is not None:
+        after, changed = await store.replays.reseal(rule, after=after, limit=3)
+        seen.append((after, changed))
+    assert seen == [("R3", 2), ("R4", 1), (None, 0)]
+    plans = await store.replays.plans(limit=9)
+    assert [plan.sealed_url for plan in reversed(plans)] == [
+        "R1 anew",
+        "R2 anew",
+        old,
+        "R4 anew",
+        None,
+    ]
+    stale = replaying.paused(read)
+    assert stale is not None
+    assert not await store.replays.change(read, stale)
 
 
 async def test_writers_and_resealing_lose_nothing_of_each_other(

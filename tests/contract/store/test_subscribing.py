@@ -110,12 +110,13 @@ async def test_whose_events_are_new_is_known(store: Store) -> None:
 async def test_who_reads_on_misses_nothing_that_is_written_meanwhile(
     store: Store, other: Store
 ) -> None:
-    """Batches of several writers become visible in the order of their numbers."""
+    """Batches of several parts become visible in the order of their numbers."""
     batches = [[of("acme", f"e{n}-{m}", f"C{n}") for m in range(5)] for n in range(12)]
     had: list[Recorded] = []
 
     async def write(number: int) -> None:
-        await (store, other)[number % 2].append_events(batches[number])
+        part = number % 2
+        await (store, other)[part].append_events(batches[number], part)
 
     async def read() -> None:
         while len(had) < 60:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 )
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 from structlog.testing import capture_logs
 
-from orchestrator.app.authenticating import make_authenticator
+from orchestrator.app.authenticating import make_authenticator, make_operators
 from orchestrator.domain.errors import NotConfigured
 from orchestrator.gateway.authentication import Authenticator
+from orchestrator.gateway.operators import Operators
 from orchestrator.settings import Settings
 from tests.support import jwts
 
@@ -219,3 +221,65 @@ def test_strong_keys_are_not() -> None:
     with capture_logs() as logs:
         made(bank=hmac(BASE64), shop=publickey(jwts.public_pem(jwts.rsa_key("shop"))))
     assert logs == []
+
+
+ACME: Entry = {"key": "the-token-of-acme-which-is-long"}
+
+
+def operators(**entries: Entry) -> Operators:
+    """What is made of these operators, beside a requestor."""
+    settings = configured({"acme": ACME}, operators={**entries})
+    return make_operators(settings, make_authenticator(settings))
+
+
+def test_operators_are_known_by_hashes_of_their_tokens(tmp_path: Path) -> None:
+    """The token itself, its hash, or either in a file."""
+    token = "a-token-that-is-long-enough"
+    digest = hashlib.sha256(token.encode()).digest()
+    file = tmp_path / "token"
+    file.write_text(f"{token}2\n")
+    found = operators(
+        anna={"key": token},
+        bob={"key": f"sha256:{hashlib.sha256(b'bob').hexdigest().upper()}"},
+        carl={"key_file": str(file)},
+    )
+    assert found.digests["anna"] == digest
+    assert found.digests["bob"] == hashlib.sha256(b"bob").digest()
+    assert found.caller({"authorization": f"bearer {token}2"}) == "carl"
+    assert operators().digests == {}
+
+
+@pytest.mark.parametrize(
+    "key, why",
+    [
+        ("", "operators.anna.key: empty"),
+        ("MARKER", "operators.anna.key: a token needs at least 24 visible ASCII"),
+        ("MARKER with blanks in it, long", "operators.anna.key: a token needs at least"),
+        ("sha256:MARKER", "operators.anna.key: no SHA-256 hash, which has 64"),
+        (ACME["key"], "operators.anna and requestors.acme have the same key"),
+    ],
+)
+def test_a_token_that_cannot_be_an_operators_is_told(key: JsonValue, why: str) -> None:
+    """Whose it is and what is wrong; it is not repeated."""
+    with pytest.raises(NotConfigured) as caught:
+        operators(anna={"key": key})
+    assert str(caught.value).startswith(why)
+    assert "MARKER" not in str(caught.value)
+
+
+def test_operators_are_told_apart_by_their_tokens() -> None:
+    """Also where one is given as its hash."""
+    token = "a-token-that-is-long-enough"
+    hashed = f"sha256:{hashlib.sha256(token.encode()).hexdigest()}"
+    with pytest.raises(NotConfigured, match=r"operators.bob and operators.anna have"):
+        operators(anna={"key": token}, bob={"key": hashed})
+
+
+@pytest.mark.parametrize(
+    "name, entry",
+    [("cli:anna", {"key": "k"}), ("", {"key": "k"}), ("anna", {}), ("a", {"tokn": "x"})],
+)
+def test_an_operator_has_a_name_and_one_key(name: str, entry: Entry) -> None:
+    """Nobody can be taken for a user of the command line."""
+    with pytest.raises(ValidationError):
+        configured({"acme": ACME}, operators={name: entry})

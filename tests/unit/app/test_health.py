@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 from pydantic import JsonValue
 
-from orchestrator.app.health import WorkerHealth, probed
+from orchestrator.app.health import WorkerHealth
+from orchestrator.app.probes import probed
 from orchestrator.domain.errors import NotConfigured
 from orchestrator.ports import Store
 from orchestrator.readiness import Readiness

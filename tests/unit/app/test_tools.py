@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from pydantic import JsonValue
 
+from orchestrator.app.irma_server import server_key
 from orchestrator.app.lifetimes import longest_lifetime
 from orchestrator.app.tools import (
     default_host,
@@ -16,7 +17,6 @@ from orchestrator.app.tools import (
     make_requestors,
     make_retention,
     make_sealer,
-    server_key,
 )
 from orchestrator.backends.irma import RequestKey
 from orchestrator.domain.errors import NotConfigured

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.broker.topology import TOPOLOGY, Queue, mismatch
+from orchestrator.broker.topology import TOPOLOGY, Queue, installed, mismatch
 from orchestrator.ports import ENDPOINTS_EXCHANGE, EVENTS_EXCHANGE, LANES, Queues
 from schemas.messages import Lane
 
@@ -24,6 +24,16 @@ def test_the_work_queues_are_those_of_the_design() -> None:
         "sessions",
         "history",
     }
+
+
+def test_a_history_in_parts_has_a_queue_for_each() -> None:
+    """The first keeps its name, and all are as that one."""
+    queues = {queue.name: queue for queue in installed(3).queues}
+    assert set(queues) - {queue.name for queue in TOPOLOGY.queues} == {
+        "history.1",
+        "history.2",
+    }
+    assert queues["history.2"].arguments == queues["history"].arguments
 
 
 def test_each_lane_has_its_queue() -> None:

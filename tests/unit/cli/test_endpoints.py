@@ -6,7 +6,6 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -15,10 +14,8 @@ from orchestrator.domain import breaker
 from orchestrator.domain.breaker import BreakerState, Endpoint
 from orchestrator.domain.errors import NotConfigured
 from orchestrator.ports import PARKED, EndpointRow, Message, Store, Waiting
-from orchestrator.sealing import new_key
-from orchestrator.settings import IrmaServer, Sealing, Settings
+from orchestrator.settings import Settings
 from orchestrator.store import open_store
-from orchestrator.store.schema import migrate
 from tests.support.samples import NOW
 
 SHOP = "https://shop.example:443"
@@ -26,35 +23,17 @@ URL = "https://user:MARKER@SHOP.example/MARKER?x=MARKER"
 
 
 @pytest.fixture
-async def settings(tmp_path: Path) -> Settings:
-    """An installation with a database and, just now, no broker."""
-    url = f"sqlite:///{tmp_path / 'chains.db'}"
-    await migrate(url)
-    return Settings.model_validate(
-        {
-            "broker_url": "amqp://127.0.0.1:1/",
-            "database_url": url,
-            "public_url": "https://chains.example",
-            "irma_server": IrmaServer(url="https://irma.example"),
-            "sealing": Sealing.model_validate({"key": new_key(), "hash_key": new_key()}),
-            "no_auth": True,
-        }
-    )
-
-
-@pytest.fixture
-async def store(settings: Settings) -> AsyncIterator[Store]:
+async def installed(settings: Settings) -> AsyncIterator[Store]:
     """Its database."""
     url = settings.database_url.get_secret_value()
-    async with open_store(url, now=lambda: NOW) as opened:
-        yield opened
+    async with open_store(url, now=lambda: NOW) as store:
+        yield store
 
 
 @pytest.fixture(autouse=True)
 def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is there to be told; the terminal is wide."""
+    """Nobody is there to be told."""
     monkeypatch.setattr(cli, "TELL_PATIENCE_S", 0.0)
-    monkeypatch.setenv("COLUMNS", "200")
 
 
 def parked(row_id: str) -> Waiting:
@@ -70,20 +49,20 @@ def parked(row_id: str) -> Waiting:
 
 
 async def test_an_endpoint_is_paused_and_resumed(
-    settings: Settings, store: Store, capsys: pytest.CaptureFixture[str]
+    settings: Settings, installed: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The origin counts, nothing else of the URL is told; events wait for the broker."""
     await cli.pause_endpoint(settings, URL, "moving house")
-    endpoint = await store.endpoint(SHOP)
+    endpoint = await installed.endpoint(SHOP)
     assert endpoint is not None
     assert (endpoint.paused_at is not None, endpoint.note) == (True, "moving house")
-    assert len(await store.waiting(limit=9)) == 2
+    assert len(await installed.waiting(limit=9)) == 2
 
     with pytest.raises(NotConfigured, match=f"{SHOP} is paused already, since "):
         await cli.pause_endpoint(settings, URL, None)
 
     await cli.resume_endpoint(settings, URL)
-    assert (await store.endpoint(SHOP) or endpoint).paused_at is None
+    assert (await installed.endpoint(SHOP) or endpoint).paused_at is None
     told = capsys.readouterr().out
     assert f"{SHOP} is paused; callbacks to it are parked" in told
     assert "workers will know within 5 s" in told
@@ -117,20 +96,20 @@ async def test_an_unknown_endpoint_is_told(settings: Settings) -> None:
             await command
 
 
-async def test_a_note_has_its_length(settings: Settings, store: Store) -> None:
+async def test_a_note_has_its_length(settings: Settings, installed: Store) -> None:
     """A longer one is refused before anything is changed."""
     with pytest.raises(NotConfigured, match="--note: at most 500 characters"):
         await cli.pause_endpoint(settings, URL, "x" * 501)
-    assert await store.endpoints() == []
+    assert await installed.endpoints() == []
 
 
 async def test_endpoints_are_listed(
-    settings: Settings, store: Store, capsys: pytest.CaptureFixture[str]
+    settings: Settings, installed: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """State, since when, how many wait and how many failed."""
     await cli.list_endpoints(settings, as_json=False)
     assert "no callback was ever kept back" in capsys.readouterr().out
-    await store.park([parked("p1")], busy_until={})
+    await installed.park([parked("p1")], busy_until={})
     new = breaker.fresh(SHOP, NOW)
     opened = replace(
         new,
@@ -141,7 +120,7 @@ async def test_endpoints_are_listed(
         failures=15,
         release_at=NOW + timedelta(seconds=10),
     )
-    assert await store.change_endpoint(new, opened, ())
+    assert await installed.change_endpoint(new, opened, ())
 
     await cli.list_endpoints(settings, as_json=False)
     told = capsys.readouterr().out
@@ -169,10 +148,10 @@ async def test_endpoints_are_listed(
 
 
 async def test_an_endpoint_is_shown(
-    settings: Settings, store: Store, capsys: pytest.CaptureFixture[str]
+    settings: Settings, installed: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As in the list, with its events."""
-    await store.park([parked("p1")], busy_until={})
+    await installed.park([parked("p1")], busy_until={})
     await cli.show_endpoint(settings, URL, as_json=True)
     told = json.loads(capsys.readouterr().out)
     assert (told["endpoint"], told["parked"], told["timeline"]) == (SHOP, 1, [])

@@ -6,7 +6,6 @@ import asyncio
 import io
 import json
 import sys
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,74 +14,24 @@ import pytest
 
 from orchestrator.app.tools import make_sealer
 from orchestrator.cli import replay as cli
-from orchestrator.cli.replay import How
 from orchestrator.cli.replay_asked import Asked
 from orchestrator.domain import replaying
-from orchestrator.domain.chain import Chain, ChainState, Step, StepState
 from orchestrator.domain.errors import NotConfigured, NotDone
-from orchestrator.domain.failing import FailureFilter, FailureReason
-from orchestrator.domain.replaying import Replay
-from orchestrator.ports import Changes, Store, utc_now
-from orchestrator.sealing import new_key
-from orchestrator.settings import IrmaServer, Sealing, Settings
-from orchestrator.store import open_store
-from orchestrator.store.schema import migrate
-from tests.support.replays import SHOP, a_failure, a_plan
+from orchestrator.domain.replaying import Replay, ReplayKind
+from orchestrator.domain.selecting import How
+from orchestrator.ports import Store, utc_now
+from orchestrator.settings import Settings
+from tests.support.replays import SHOP, a_plan, fail_chain
 
 NOW = datetime(2026, 3, 29, 12, tzinfo=UTC)
 IDS = tuple(f"01M80YVSQQKN1JP1SMFEKT79D{n}" for n in range(6))
 URL = "https://other.example/next?secret=MARKER"
 
 
-@pytest.fixture
-async def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """An installation with a database and one requestor."""
-    monkeypatch.setenv("COLUMNS", "250")
-    url = f"sqlite:///{tmp_path / 'chains.db'}"
-    await migrate(url)
-    return Settings.model_validate(
-        {
-            "broker_url": "amqp://127.0.0.1:1/",
-            "database_url": url,
-            "public_url": "https://chains.example",
-            "irma_server": IrmaServer(url="https://irma.example"),
-            "sealing": Sealing.model_validate({"key": new_key(), "hash_key": new_key()}),
-            "requestors": {
-                "Acme": {"key": "the-requestors-secret", "auth_method": "token"}
-            },
-        }
-    )
-
-
-@pytest.fixture
-async def store(settings: Settings) -> AsyncIterator[Store]:
-    """Its database."""
-    async with open_store(settings.database_url.get_secret_value()) as opened:
-        yield opened
-
-
 async def fail(store: Store, *ids: str, purged_at: datetime | None = None) -> None:
     """Chains end as failed."""
     for chain_id in ids:
-        failure = a_failure(chain_id)
-        chain = Chain(
-            id=chain_id,
-            requestor="acme",
-            backend="irma",
-            state=ChainState.RUNNING,
-            generation=0,
-            created_at=NOW,
-        )
-        step = Step(
-            slot=failure.slot, state=StepState.COMPLETED, created_at=NOW, check_at=None
-        )
-        await store.begin_chain(chain, step, [])
-        ended = replace(chain, state=ChainState.FAILED, ended_at=NOW, purged_at=purged_at)
-        await _write(store, failure.slot.chain_id, Changes(chain=ended, failure=failure))
-
-
-async def _write(store: Store, chain_id: str, changes: Changes) -> None:
-    await store.decide_chain(chain_id, lambda *_: (None, changes))
+        await fail_chain(store, chain_id, NOW, purged_at=purged_at)
 
 
 async def run(
@@ -94,48 +43,34 @@ async def run(
     )
 
 
+async def handle(settings: Settings, asked: Asked, note: str = "by hand") -> None:
+    """Give failures up and do not follow that."""
+    await cli.handle_failures(
+        settings, asked, note, every=False, yes=True, detach=True, as_json=True
+    )
+
+
 async def the_plan(store: Store) -> Replay:
     """The only plan there is."""
     (plan,) = await store.replays.plans(limit=9)
     return plan
 
 
-def test_a_filter_says_what_the_options_say(settings: Settings, tmp_path: Path) -> None:
-    """A requestor by name or key, an endpoint by any URL there, chains from a file."""
+def test_chains_are_read_from_a_file(tmp_path: Path) -> None:
+    """Besides those that are named; comments and empty lines are none."""
     file = tmp_path / "chains"
     file.write_text(f"# of last night\n{IDS[0]}\n\n {IDS[1]} \n{IDS[0]}\n")
-    asked = Asked(
-        requestor="Acme",
-        endpoint="https://shop.example/next",
-        reason=FailureReason.STATUS,
-        status=503,
-        step=2,
-        since="2h",
-        until="2026-03-29T11:00:00Z",
-        chains=(IDS[2],),
-        chains_file=file,
-    )
-    assert asked.filter(settings, NOW) == FailureFilter(
-        requestor="acme",
-        endpoint=SHOP,
-        reason=FailureReason.STATUS,
-        status=503,
-        step=2,
-        since=NOW.replace(hour=10),
-        until=NOW.replace(hour=11),
-        chain_ids=(IDS[2], IDS[0], IDS[1]),
-    )
-    assert Asked(requestor="acme").filter(settings, NOW).requestor == "acme"
+    asked = Asked(requestor="Acme", chains=(IDS[2],), chains_file=file)
+    found = asked.selection()
+    assert found.chains == [IDS[2], IDS[0], IDS[1], IDS[0]]
+    assert found.requestor == "Acme"
 
 
-def test_chains_are_read_from_stdin(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_chains_are_read_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     """As other programs write them."""
     stdin = io.TextIOWrapper(io.BytesIO(f"{IDS[0]}\r\n{IDS[1]}".encode()))
     monkeypatch.setattr(sys, "stdin", stdin)
-    found = Asked(chains_file=Path("-")).filter(settings, NOW)
-    assert found.chain_ids == IDS[:2]
+    assert Asked(chains_file=Path("-")).selection().chains == list(IDS[:2])
 
 
 @pytest.mark.parametrize(
@@ -143,29 +78,45 @@ def test_chains_are_read_from_stdin(
     [
         (
             Asked(requestor="nobody"),
-            "--requestor 'nobody': not configured; there are: acme",
+            "--requestor: 'nobody' is not configured; there are: acme",
         ),
         (
-            Asked(since="1h", until="2h"),
+            Asked(since="2026-03-29T11:00Z", until="2026-03-29T10:00Z"),
             (
-                "--since 2026-03-29T11:00:00+00:00 is not before"
-                " --until 2026-03-29T10:00:00+00:00"
+                "--since: 2026-03-29T11:00:00+00:00 is not before until, which is"
+                " 2026-03-29T10:00:00+00:00"
             ),
         ),
+        (Asked(until="MARKER"), "--until: it needs a span as 30s, 10m, 2h, 1d, or"),
         (
             Asked(endpoint="shop.example"),
             "--endpoint: it needs http or https and a host, as https://HOST:PORT",
         ),
-        (Asked(chains=("C1",)), "--chain: that is no id of a chain"),
+        (Asked(step=1_001), "--step: it needs 1 to 1000"),
+        (Asked(chains=("MARKER",)), "--chain: that is no id of a chain"),
+        (Asked(), "say which failures are meant, or else all"),
+        (Asked(step=9), "nothing to replay: no failure is meant by that"),
+        (
+            Asked(chains=(IDS[1],)),
+            "nothing to replay: 1 are too old: their results were deleted",
+        ),
+        (
+            Asked(chains=(IDS[0], IDS[5])),
+            f"--chains: no failure of these is known: {IDS[5]}",
+        ),
     ],
 )
-def test_a_bad_selection_is_told_exactly(
-    settings: Settings, asked: Asked, why: str
+async def test_a_bad_selection_is_told_exactly_and_starts_nothing(
+    settings: Settings, installed: Store, asked: Asked, why: str
 ) -> None:
     """Which option, and what is wrong with it."""
+    await fail(installed, IDS[0])
+    await fail(installed, IDS[1], purged_at=NOW)
     with pytest.raises(NotConfigured) as told:
-        asked.filter(settings, NOW)
-    assert str(told.value) == why
+        await run(settings, asked)
+    assert str(told.value).startswith(why)
+    assert "MARKER" not in str(told.value)
+    assert await installed.replays.plans(limit=9) == []
 
 
 @pytest.mark.parametrize(
@@ -177,28 +128,38 @@ def test_a_bad_selection_is_told_exactly(
         (b"\xff\xfe\x00", "it is no text (UTF-8)"),
         (b"x" * 1_000_001, "longer than 1000000 bytes"),
         (b"\n" * 20_001, "more than 20000 lines"),
+        (f"{IDS[0]}\n".encode() * 10_001, None),
         (None, "No such file or directory"),
     ],
 )
-def test_a_file_with_garbage_is_told_by_its_line(
-    settings: Settings, tmp_path: Path, content: bytes | None, why: str
+async def test_a_file_with_garbage_is_told_by_its_line(
+    settings: Settings,
+    installed: Store,
+    tmp_path: Path,
+    content: bytes | None,
+    why: str | None,
 ) -> None:
-    """What stands there is not repeated: it may be anything."""
+    """What stands there is not repeated: it may be anything; one id often is one."""
+    await fail(installed, IDS[0])
     file = tmp_path / "chains"
     if content is not None:
         file.write_bytes(content)
+    if why is None:
+        await run(settings, Asked(chains_file=file))
+        return
     with pytest.raises(NotConfigured) as told:
-        Asked(chains_file=file).filter(settings, NOW)
+        await run(settings, Asked(chains_file=file))
     assert str(told.value).endswith(why)
     assert "MARKER" not in str(told.value)
+    assert await installed.replays.plans(limit=9) == []
 
 
 async def test_a_dry_run_shows_groups_and_changes_nothing(
-    settings: Settings, store: Store, capsys: pytest.CaptureFixture[str]
+    settings: Settings, installed: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """How many, which, and what is too old."""
-    await fail(store, *IDS[:3])
-    await fail(store, IDS[3], purged_at=NOW)
+    await fail(installed, *IDS[:3])
+    await fail(installed, IDS[3], purged_at=NOW)
     await cli.plan_replay(settings, Asked(), as_json=False)
     told = capsys.readouterr().out
     assert SHOP in told
@@ -207,21 +168,22 @@ async def test_a_dry_run_shows_groups_and_changes_nothing(
     shown = json.loads(capsys.readouterr().out)
     assert (shown["toReplay"], shown["tooOld"], shown["inReplay"]) == (3, 1, 0)
     assert shown["groups"][0]["reason"] == "status"
-    assert await store.replays.plans(limit=9) == []
+    assert await installed.replays.plans(limit=9) == []
 
 
 async def test_a_plan_is_made_of_what_was_shown(
-    settings: Settings, store: Store, capsys: pytest.CaptureFixture[str]
+    settings: Settings, installed: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its cut-off is that of the dry run; another URL is sealed, and shown by origin."""
-    await fail(store, *IDS[:2])
+    await fail(installed, *IDS[:2])
     how = How(pace=5, endpoint_pace=2, canary=False, url=URL, note="the night's")
     await run(settings, Asked(requestor="acme"), how)
     told = capsys.readouterr().out
-    plan = await the_plan(store)
+    plan = await the_plan(installed)
     assert json.loads(told)["id"] == plan.id
     assert (plan.state, plan.cut_off.number, plan.note) == ("planned", 2, "the night's")
     assert (plan.pace, plan.endpoint_pace, plan.canary) == (5, 2, False)
+    assert plan.made_by == cli.who()
     assert plan.endpoint == "https://other.example:443"
     assert plan.sealed_url is not None
     bound_to = replaying.url_bound_to(plan.id)
@@ -230,45 +192,23 @@ async def test_a_plan_is_made_of_what_was_shown(
     assert "MARKER" not in told
 
 
-@pytest.mark.parametrize(
-    "asked, every, why",
-    [
-        (Asked(), False, "say which failures by options, or else --all"),
-        (Asked(step=1), True, "say which failures by options, or else --all"),
-        (Asked(step=9), False, "nothing to replay: no failure is meant by that"),
-        (
-            Asked(chains=(IDS[1],)),
-            False,
-            "nothing to replay: 1 are too old: their results were deleted",
-        ),
-        (
-            Asked(chains=(IDS[0], IDS[5])),
-            False,
-            f"no failure of these chains is known: {IDS[5]}",
-        ),
-    ],
-)
-async def test_a_selection_of_nothing_starts_nothing(
-    settings: Settings, store: Store, asked: Asked, *, every: bool, why: str
-) -> None:
-    """The text says why there is nothing."""
-    await fail(store, IDS[0])
-    await fail(store, IDS[1], purged_at=NOW)
-    with pytest.raises(NotConfigured) as told:
-        await run(settings, asked, every=every)
-    assert str(told.value) == why
-    assert await store.replays.plans(limit=9) == []
+async def test_all_is_said_without_a_filter(settings: Settings) -> None:
+    """Who says both may mean either."""
+    with pytest.raises(NotConfigured, match=r"^--all: say all, or which failures"):
+        await run(settings, Asked(step=1), every=True)
 
 
 async def test_what_is_in_another_replay_is_told(
-    settings: Settings, store: Store
+    settings: Settings, installed: Store
 ) -> None:
     """Nobody can start it twice."""
-    await fail(store, IDS[0])
+    await fail(installed, IDS[0])
     await run(settings, Asked(), every=True)
-    plan = replace(await the_plan(store), state=replaying.ReplayState.RUNNING, version=1)
-    assert await store.replays.change(await the_plan(store), plan)
-    assert await store.replays.claim(plan, limit=9) == 1
+    plan = replace(
+        await the_plan(installed), state=replaying.ReplayState.RUNNING, version=1
+    )
+    assert await installed.replays.change(await the_plan(installed), plan)
+    assert await installed.replays.claim(plan, limit=9) == 1
     with pytest.raises(NotConfigured, match=r"1 are in another replay$"):
         await run(settings, Asked(), every=True)
 
@@ -288,24 +228,77 @@ async def test_a_plan_that_cannot_go_on_is_refused(
         await run(settings, Asked(), how, every=True)
 
 
+@pytest.mark.parametrize(
+    "note, why",
+    [
+        (" ", "--note: needed: why these are not replayed"),
+        ("x" * 501, "--note: at most 500 characters, has 501"),
+        ("MARKER\0", "--note: it holds what is no text"),
+    ],
+)
+async def test_who_gives_failures_up_says_why(
+    settings: Settings, installed: Store, note: str, why: str
+) -> None:
+    """Or nothing is."""
+    await fail(installed, IDS[0])
+    with pytest.raises(NotConfigured) as told:
+        await handle(settings, Asked(status=503), note)
+    assert str(told.value) == why
+    assert await installed.replays.plans(limit=9) == []
+
+
+async def test_failures_are_given_up_by_a_plan_of_their_own(
+    settings: Settings, installed: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also those that are too old; they count apart, and no replay means them."""
+    await fail(installed, IDS[0])
+    await fail(installed, IDS[1], purged_at=NOW)
+    await handle(settings, Asked(status=503), "refunded by hand")
+    plan = await the_plan(installed)
+    assert (plan.kind, plan.note, plan.made_by) == (
+        ReplayKind.HANDLE,
+        "refunded by hand",
+        cli.who(),
+    )
+    running = replaying.taken_up(plan, NOW)
+    assert running is not None
+    assert await installed.replays.change(plan, running)
+    assert await installed.replays.claim(running, limit=9) == 2
+    assert (await the_plan(installed)).left == 0
+    capsys.readouterr()
+    with pytest.raises(NotConfigured, match=r"nothing to replay: 2 are marked as hand"):
+        await run(settings, Asked(status=503))
+    with pytest.raises(NotConfigured, match=r"nothing to handle: 2 are marked as hand"):
+        await handle(settings, Asked(status=503))
+    await cli.plan_replay(settings, Asked(), as_json=False)
+    assert capsys.readouterr().out.endswith("0 to replay; 2 marked as handled\n")
+    await cli.list_replays(settings, limit=9, as_json=False)
+    await cli.show_replay(settings, plan.id, as_json=False)
+    told = capsys.readouterr().out
+    assert f"by {cli.who()}" in told
+    assert "gives failures up" in told
+    assert "handled   2" in told
+    assert told.count("refunded by hand") == 2
+
+
 async def test_nobody_is_asked_where_nobody_is(
-    settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, installed: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A script has to say --yes."""
-    await fail(store, IDS[0])
+    await fail(installed, IDS[0])
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     with pytest.raises(NotConfigured, match="--yes"):
         await cli.run_replay(
             settings, Asked(), How(), every=True, yes=False, detach=True, as_json=False
         )
-    assert await store.replays.plans(limit=9) == []
+    assert await installed.replays.plans(limit=9) == []
 
 
 async def test_an_operator_pauses_resumes_and_cancels(
-    settings: Settings, store: Store, capsys: pytest.CaptureFixture[str]
+    settings: Settings, installed: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What cannot be done as it stands is refused with its state."""
-    await store.replays.add(replace(a_plan(), claimed=5, replayed=2))
+    await installed.replays.add(replace(a_plan(), claimed=5, replayed=2))
     await cli.pause_replay(settings, "R1")
     with pytest.raises(NotDone, match="R1 is paused, so it cannot be paused"):
         await cli.pause_replay(settings, "R1")
@@ -316,16 +309,31 @@ async def test_an_operator_pauses_resumes_and_cancels(
         await cli.resume_replay(settings, "R1")
     with pytest.raises(NotConfigured, match="there is no such replay"):
         await cli.pause_replay(settings, "R9")
+    assert (await the_plan(installed)).changed_by == cli.who()
+    given_up = replace(a_plan("H1"), kind=ReplayKind.HANDLE, claimed=2, handled=2)
+    await installed.replays.add(given_up)
+    await cli.cancel_replay(settings, "H1")
+    assert "H1 is cancelled: 2 stay marked as handled" in capsys.readouterr().out
+
+
+async def test_who_asks_is_the_user_of_the_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By number where it has no name, as in a container."""
+    monkeypatch.setattr("os.getuid", lambda: 4_294_967_000)
+    assert cli.who() == "cli:4294967000"
+    monkeypatch.setattr("os.getuid", lambda: 0)
+    assert cli.who() == "cli:root"
 
 
 async def test_plans_are_listed_and_shown(
-    settings: Settings, store: Store, capsys: pytest.CaptureFixture[str]
+    settings: Settings, installed: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A table, one in words, and both as JSON."""
     await cli.list_replays(settings, limit=9, as_json=False)
     assert capsys.readouterr().out == "no replay was made yet\n"
     plan = replace(a_plan(), claimed=5, replayed=3, well=2, ill=1, note="the night's")
-    await store.replays.add(plan)
+    await installed.replays.add(plan)
     await cli.list_replays(settings, limit=9, as_json=False)
     await cli.show_replay(settings, "R1", as_json=False)
     told = capsys.readouterr().out
@@ -340,19 +348,19 @@ async def test_plans_are_listed_and_shown(
 
 
 async def test_a_plan_is_followed_until_it_stops(
-    settings: Settings, store: Store, capsys: pytest.CaptureFixture[str]
+    settings: Settings, installed: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Done is well; a canary that has stopped it is told as such."""
     plan = replace(a_plan(state=replaying.ReplayState.RUNNING), made_at=utc_now())
-    await store.replays.add(plan)
+    await installed.replays.add(plan)
     following = asyncio.create_task(cli.follow_replay(settings, "R1", as_json=False))
     await asyncio.sleep(0)
-    assert await store.replays.change(plan, replaying.finished(plan, NOW))
+    assert await installed.replays.change(plan, replaying.finished(plan, NOW))
     await asyncio.wait_for(following, 10)
     assert "state     done" in capsys.readouterr().out
 
     stopped = replaying.stopped(replace(plan, id="R2"), "1 of 1 failed again")
-    await store.replays.add(stopped)
+    await installed.replays.add(stopped)
     with pytest.raises(NotDone, match="R2 is paused, 0 left"):
         await cli.follow_replay(settings, "R2", as_json=False)
     assert "paused: 1 of 1 failed again" in capsys.readouterr().out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -51,6 +52,7 @@ SAID: list[tuple[str, dict[str, JsonValue], str]] = [
         {"sessionType": "issuing", "backend": "irma", "inFlow": False},
         "issuing",
     ),
+    ("session.connected", {"sessionType": "issuing", "backend": "irma"}, "issuing"),
     (
         "session.completed",
         {"sessionType": "disclosing", "proofStatus": "VALID", "disclosed": ["a.b.c.d"]},
@@ -171,6 +173,102 @@ def test_the_times_say_when_and_how_long() -> None:
     assert rows == "rows: 1 live"
 
 
+def a_day_of_a_chain() -> list[Event]:
+    """A retry, a parked callback, a later answer, a failure, a replay, an end."""
+    happened: list[tuple[int, str, dict[str, JsonValue]]] = [
+        (0, "chain.started", {"backend": "irma"}),
+        (10, "session.started", STARTED),
+        (12_310, "session.completed", COMPLETED),
+        (12_400, "callback.retrying", CALLBACK | RETRYING),
+        (17_500, "callback.parked", CALLBACK | {"kept": "paused"}),
+        (107_600, "callback.answered", CALLBACK | LATER),
+        (110_000, "session.finished", {"sessionType": "disclosing", "status": "DONE"}),
+        (3_707_600, "chain.expired", {"steps": 1, "durationS": 3_707.6}),
+        (90_107_600, "chain.replayed", {"again": "callback", "ended": "expired"}),
+    ]
+    return [event(kind, data, ms, n) for n, (ms, kind, data) in enumerate(happened, 1)]
+
+
+STARTED: dict[str, JsonValue] = {
+    "sessionType": "disclosing",
+    "backend": "irma",
+    "inFlow": False,
+}
+COMPLETED: dict[str, JsonValue] = {
+    "sessionType": "disclosing",
+    "proofStatus": "VALID",
+    "disclosed": [],
+}
+RETRYING: dict[str, JsonValue] = {
+    "clock": "background",
+    "delayMs": 5000,
+    "nextAt": NOW.isoformat(),
+    "status": 503,
+}
+LATER: dict[str, JsonValue] = {"status": 202, "durationMs": 100, "answer": "later"}
+
+
+def test_waits_are_told_where_they_end() -> None:
+    """How long and what for: the user, an attempt, an endpoint, an answer, a replay."""
+    lines = shown(*a_day_of_a_chain()).splitlines()
+    told = {line.split()[0]: line.partition("; ")[2].strip() for line in lines[2:11]}
+    assert told == {
+        "1": "",
+        "2": "",
+        "3": "waited 12.3 s for the user",
+        "4": "",
+        "5": "waited 5100 ms for the next attempt",
+        "6": "waited 1 min 30 s parked, while its endpoint was paused",
+        "7": "",
+        "8": "waited 1 h 00 min for the later answer",
+        "9": "waited 1 d 00 h for the replay",
+    }
+    assert lines[-1] == (
+        "waited: 12.3 s for the user; 5100 ms for the next attempt;"
+        " 1 min 30 s parked, while its endpoint was paused;"
+        " 1 h 00 min for the later answer; 1 d 00 h for the replay"
+    )
+
+
+def test_a_notification_goes_on_after_the_end() -> None:
+    """What its attempts wait is not over with the chain."""
+    notify: dict[str, JsonValue] = CALLBACK | {"purpose": "notify"}
+    text = shown(
+        event("callback.retrying", notify | RETRYING, 0, 1),
+        event("chain.completed", {"steps": 1, "durationS": 1}, 1_000, 2),
+        event(
+            "callback.answered",
+            notify | {"status": 200, "durationMs": 100, "answer": "noted"},
+            5_100,
+            3,
+        ),
+    )
+    assert text.count("; waited") == 1
+    assert "noted, https://shop.example:443; waited 5000 ms for the next" in text
+
+
+def test_long_times_are_told_in_long_units() -> None:
+    """A chain may take days."""
+    lines = shown(*a_day_of_a_chain()).splitlines()
+    times = [line.partition("  1  ")[0].split(maxsplit=1)[1] for line in lines[3:11]]
+    assert [" ".join(time.split()) for time in times] == [
+        "10 ms +10 ms",
+        "12.3 s +12.3 s",
+        "12.4 s +90 ms",
+        "17.5 s +5100 ms",
+        "1 min 48 s +1 min 30 s",
+        "1 min 50 s +2400 ms",
+        "1 h 01 min +59 min 58 s",
+        "1 d 01 h +1 d 00 h",
+    ]
+
+
+def test_what_follows_a_replay_names_its_generation() -> None:
+    """The same steps come again."""
+    again = event("session.started", STARTED, 10, 2).model_copy(update={"generation": 1})
+    assert "1 g1  session.started" in shown(again)
+
+
 def test_the_title_says_how_it_stands() -> None:
     """Whose chain it is, its state and why."""
     assert shown().splitlines()[0] == "chain C1 of acme: running"
@@ -193,6 +291,8 @@ def test_what_waits_is_shown_with_its_time() -> None:
     due = NOW.isoformat(timespec="seconds")
     assert f"waiting: retry at https://shop.example:443, due {due}" in text
     assert "MARKER" not in text
+    text = shown(waiting=(replace(row, kind="parked"),))
+    assert f"waiting: parked at https://shop.example:443, since {due}" in text
 
 
 @pytest.mark.parametrize("text", ["[/red]", "[bold]x[/bold]", "a[0][1]", ":smile:"])

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -16,40 +14,12 @@ from orchestrator.cli.waiting import Asked
 from orchestrator.domain.chain import Slot
 from orchestrator.domain.errors import NotConfigured
 from orchestrator.ports import PARKED, RETRY, Store, Waiting, outbox_row, utc_now
-from orchestrator.sealing import new_key
-from orchestrator.settings import IrmaServer, Sealing, Settings
-from orchestrator.store import open_store
-from orchestrator.store.schema import migrate
+from orchestrator.settings import Settings
 from orchestrator.work import WorkMaker, start_message
 from schemas.events import Purpose
 from tests.support.samples import TARGET, result_of
 
 SHOP = "https://shop.example:443"
-
-
-@pytest.fixture
-async def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """An installation with a database and, just now, no broker."""
-    monkeypatch.setenv("COLUMNS", "250")
-    url = f"sqlite:///{tmp_path / 'chains.db'}"
-    await migrate(url)
-    return Settings.model_validate(
-        {
-            "broker_url": "amqp://127.0.0.1:1/",
-            "database_url": url,
-            "public_url": "https://chains.example",
-            "irma_server": IrmaServer(url="https://irma.example"),
-            "sealing": Sealing.model_validate({"key": new_key(), "hash_key": new_key()}),
-            "no_auth": True,
-        }
-    )
-
-
-@pytest.fixture
-async def store(settings: Settings) -> AsyncIterator[Store]:
-    """Its database."""
-    async with open_store(settings.database_url.get_secret_value()) as opened:
-        yield opened
 
 
 def retry(settings: Settings, number: int = 0) -> Waiting:
@@ -67,7 +37,7 @@ def retry(settings: Settings, number: int = 0) -> Waiting:
 
 
 async def test_what_waits_is_listed(
-    settings: Settings, store: Store, capsys: pytest.CaptureFixture[str]
+    settings: Settings, installed: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A table, and all of it counted by kind, also when the list is limited."""
     await cli.list_waiting(settings, Asked(), limit=9, as_json=False)
@@ -75,7 +45,7 @@ async def test_what_waits_is_listed(
 
     rows = [retry(settings, number) for number in range(3)]
     parked = replace(rows[2], id="parked~", kind=PARKED, due_at=rows[2].created_at)
-    await store.put_waiting(*rows, parked)
+    await installed.put_waiting(*rows, parked)
     await cli.list_waiting(settings, Asked(), limit=2, as_json=False)
     told = capsys.readouterr().out
     for word in ("in 10 m ", SHOP, "C0", rows[0].id, "parked~"):
@@ -85,13 +55,13 @@ async def test_what_waits_is_listed(
 
 
 async def test_a_list_for_scripts(
-    settings: Settings, store: Store, capsys: pytest.CaptureFixture[str]
+    settings: Settings, installed: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The same as JSON; what is parked has no time."""
     row = retry(settings)
     parked = replace(row, id="p", kind=PARKED, due_at=row.created_at)
-    await store.put_waiting(row, parked)
-    await store.take_due_waiting(
+    await installed.put_waiting(row, parked)
+    await installed.take_due_waiting(
         row.due_at, owner="clock", lease=timedelta(hours=9), limit=9
     )
     asked = Asked(chain="C0", endpoint=TARGET, due_before=None)
@@ -115,43 +85,43 @@ async def test_a_list_for_scripts(
 
 
 async def test_rows_are_hurried(
-    settings: Settings, store: Store, capsys: pytest.CaptureFixture[str]
+    settings: Settings, installed: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Parked ones are said to be parked again where that is so."""
     row = retry(settings)
-    await store.put_waiting(row, replace(row, id="p", kind=PARKED))
+    await installed.put_waiting(row, replace(row, id="p", kind=PARKED))
     await cli.hurry_waiting(settings, Asked(endpoint=TARGET))
     told = capsys.readouterr().out
     assert "2 made due now: parked 1, retry 1\n" in told
     assert "1 parked: published once now, the oldest first; parked again if" in told
-    assert {row.due_at <= utc_now() for row in await store.waiting(limit=9)} == {True}
+    assert {row.due_at <= utc_now() for row in await installed.waiting(limit=9)} == {True}
     await cli.hurry_waiting(settings, Asked(ids=[row.id]))
     assert f"1 left: due already: {row.id}\n" in capsys.readouterr().out
 
 
 async def test_rows_are_cancelled(
-    settings: Settings, store: Store, capsys: pytest.CaptureFixture[str]
+    settings: Settings, installed: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Only with a word for it; what stays is told with the reason."""
     row = retry(settings)
     sent = start_message(Slot(chain_id="C0", step=1), "acme")
-    await store.put_waiting(row, outbox_row(sent, "C0", utc_now()))
-    before = await store.waiting(limit=9)
+    await installed.put_waiting(row, outbox_row(sent, "C0", utc_now()))
+    before = await installed.waiting(limit=9)
     with pytest.raises(NotConfigured, match="--yes: needed"):
         await cli.cancel_waiting(settings, Asked(chain="C0"), yes=False)
     with pytest.raises(NotConfigured, match=r"nothing was changed: .* holds what was"):
         await cli.cancel_waiting(settings, Asked(ids=[row.id, sent.id]), yes=True)
-    assert await store.waiting(limit=9) == before
+    assert await installed.waiting(limit=9) == before
 
     await cli.cancel_waiting(settings, Asked(chain="C0"), yes=True)
     told = capsys.readouterr().out
     assert "1 cancelled: retry 1\n1 left: outbox: holds what was decided" in told
-    assert row.id not in [row.id for row in await store.waiting(limit=9)]
+    assert row.id not in [row.id for row in await installed.waiting(limit=9)]
 
 
 async def test_who_says_no_changes_nothing(
     settings: Settings,
-    store: Store,
+    installed: Store,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -163,11 +133,11 @@ async def test_who_says_no_changes_nothing(
         return yes
 
     monkeypatch.setattr(cli, "agreed", refuse)
-    await store.put_waiting(retry(settings))
+    await installed.put_waiting(retry(settings))
     await cli.cancel_waiting(settings, Asked(kinds=[RETRY]), yes=False)
     assert capsys.readouterr().out == "nothing was changed\n"
     assert asked[0].startswith("cancel 1 (retry 1)? ")
-    assert len(await store.waiting(limit=9)) == 1
+    assert len(await installed.waiting(limit=9)) == 1
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,9 @@ def test_an_endpoint_of_events_is_another_one() -> None:
     [
         ("https://shop.example/x", "https://shop.example:443"),
         ("events+https://shop.example/x", "events+https://shop.example:443"),
+        ("events+acme-2", "events+acme-2"),
+        ("acme-2", NO_ORIGIN),
+        ("events+", NO_ORIGIN),
         ("events+shop.example", NO_ORIGIN),
         ("events+events+https://shop.example", NO_ORIGIN),
         ("shop.example", NO_ORIGIN),

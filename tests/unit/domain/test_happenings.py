@@ -13,6 +13,7 @@ from orchestrator.domain.breaker import BreakerState, Kept
 from orchestrator.domain.chain import Ending, Step
 from orchestrator.domain.delivery import Answer, Fault, NoAnswer, RetryLater, RetryLive
 from orchestrator.domain.happenings import ATTRIBUTES_MAX, REASON_CHARS_MAX, SessionEnd
+from orchestrator.domain.posting import headers_of
 from schemas.events import ChainEvent, Purpose, dump_event, parse_event
 from schemas.irma import SessionResult, session_result_from
 from schemas.messages import End
@@ -57,6 +58,7 @@ def all_of_a_chain() -> list[ChainEvent]:
         happenings.chain_started(CHAIN, FIRST),
         happenings.session_requested(CHAIN, LIVE, (STUDENT,), NOW),
         happenings.session_started(CHAIN, LIVE, NOW),
+        happenings.session_connected(CHAIN, LIVE, NOW),
         happenings.session_completed(FIRST, "acme", result_of([STUDENT]), work.id, NOW),
         happenings.session_ended(CHAIN, LIVE, "session.finished", NOW, status="DONE"),
         happenings.callback_retrying(work, REPLY, RetryLive(delay_s=0.25), NOW),
@@ -66,6 +68,27 @@ def all_of_a_chain() -> list[ChainEvent]:
         happenings.callback_failed(work, SILENCE, "given up", NOW),
         happenings.chain_ended(CHAIN, SECOND_SLOT, ending, NOW),
     ]
+
+
+def test_a_chain_is_one_trace() -> None:
+    """An attempt's event has the span that its endpoint was sent, others their own."""
+    work = a_callback()
+    header = headers_of(work.id, FIRST, NOW, attempt=work.attempt)["traceparent"]
+    _, trace, span, _ = header.split("-")
+    found = all_of_a_chain()
+    traces = [(event.traceparent or "").split("-") for event in found]
+    assert {parts[1] for parts in traces} == {trace}
+    of_attempt = [
+        event.type for event, parts in zip(found, traces, strict=True) if parts[2] == span
+    ]
+    assert of_attempt == [
+        "callback.retrying",
+        "callback.parked",
+        "callback.answered",
+        "callback.failed",
+    ]
+    others = [p[2] for event, p in zip(found, traces, strict=True) if p[2] != span]
+    assert len(set(others)) == len(others) == len(found) - len(of_attempt)
 
 
 def test_every_event_is_one_of_the_contract() -> None:

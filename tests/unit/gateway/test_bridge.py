@@ -56,7 +56,7 @@ async def test_the_result_is_published_event_first_with_a_reply_address(
     assert event.id == work.id
     assert work.reply is not None
     assert work.reply.queue == workshop.replies.queue
-    assert work.reply.deadline == asked_at + timedelta(seconds=3.5)
+    assert work.reply.deadline == asked_at + timedelta(seconds=3.0)
     secrets = workshop.sealer.open_model(CallbackSecrets, work.sealed, bound_to=work.id)
     assert (secrets.url, secrets.token) == (TARGET, begun.token)
     assert secrets.result == result_of(begun.token).to_wire()
@@ -156,7 +156,7 @@ async def test_the_wait_ends_within_the_budget(workshop: Workshop) -> None:
     begun = await workshop.begin()
     await proved(workshop, begun)
     (timeout_s,) = workshop.replies.timeouts_s
-    assert 3.0 < timeout_s <= 3.5
+    assert 2.5 < timeout_s <= 3.0
     assert workshop.replies.waiting == 0
 
 
@@ -169,7 +169,7 @@ async def test_an_offer_that_came_too_late_is_not_handed_over(
 
     async def slowly() -> WakeUp | None:
         wake_up = await script()
-        workshop.clock.advance(3.5)
+        workshop.clock.advance(3.0)
         return wake_up
 
     workshop.replies.script = slowly
@@ -297,7 +297,7 @@ async def test_an_offer_is_left_to_the_session_it_was_made_for(
 ) -> None:
     """Whoever asks for another one's neither takes nor spoils it."""
     begun = await workshop.begin()
-    claimed = workshop.callback(begun.slot, begun.token, waited_s=3.5)
+    claimed = workshop.callback(begun.slot, begun.token, waited_s=3.0)
     await workshop.carry_on(claimed, issuance())
     workshop.replies.script = endpoint_says(workshop, issuance())
     orphan = await post(workshop, begun.bridge, wire(result_of("TokenOfTheOrphan0000")))

@@ -27,7 +27,7 @@ from tests.unit.gateway.bridging import (
 )
 
 #: The default of `bridge_budget_s`.
-BUDGET_S = 3.5
+BUDGET_S = 3.0
 
 
 async def test_a_start_that_the_broker_does_not_take_stays_in_the_outbox(

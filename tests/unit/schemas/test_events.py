@@ -42,6 +42,7 @@ DATA: dict[str, dict[str, JsonValue]] = {
         "inFlow": False,
     },
     "session.started": {"sessionType": "issuing", "backend": "irma", "inFlow": True},
+    "session.connected": {"sessionType": "issuing", "backend": "irma"},
     "session.completed": {
         "sessionType": "disclosing",
         "proofStatus": "VALID",

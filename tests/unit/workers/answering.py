@@ -27,7 +27,7 @@ async def says(
     begun: Begun,
     answer: EndpointAnswer,
     *,
-    waited_s: float | None = 3.5,
+    waited_s: float | None = 3.0,
 ) -> None:
     """The endpoint's answer to the first session's result reaches the session worker."""
     work = workshop.callback(begun.slot, begun.token, waited_s=waited_s)

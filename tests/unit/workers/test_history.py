@@ -203,6 +203,18 @@ async def test_what_a_predecessor_left_is_told_first(workshop: Workshop) -> None
     assert told(workshop) == [("a", 1), ("b", 2), ("c", 3)]
 
 
+async def test_a_part_leaves_to_others_what_they_have_to_tell(
+    workshop: Workshop,
+) -> None:
+    """Their workers do it; who takes over theirs finds it."""
+    await workshop.store.append_events([event("a")])
+    second = replace(workshop.history_worker(), part=1)
+    await second(batch(*bodies(event("b"))))
+    assert told(workshop) == [("b", 2)]
+    await workshop.history_worker()([])
+    assert told(workshop) == [("b", 2), ("a", 1)]
+
+
 async def test_what_was_not_confirmed_is_told_again(workshop: Workshop) -> None:
     """The broker went away in between: nothing is marked, the batch comes again."""
     worker = workshop.history_worker()

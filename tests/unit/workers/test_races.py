@@ -30,8 +30,8 @@ from tests.unit.workers.answering import (
 from tests.unit.workers.later import work_through
 
 #: How long the app may wait, and the last moment before that is over.
-BUDGET_S = 3.5
-IN_TIME_S = 3.499_999
+BUDGET_S = 3.0
+IN_TIME_S = 2.999_999
 
 #: What the log says of each answer.
 CLAIMS = {"session.claimed", "session.answer_lost"}

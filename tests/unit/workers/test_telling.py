@@ -12,6 +12,7 @@ from orchestrator.domain import breaker
 from orchestrator.domain.breaker import Endpoint
 from orchestrator.domain.delivery import Fault, NoAnswer, Reply
 from orchestrator.domain.errors import StoreUnavailable, Undecodable
+from orchestrator.domain.refusals import IN_A_ROW_MAX
 from orchestrator.domain.telling import EventUrl, EventUrls, Wanted
 from orchestrator.ports import PARKED, RETRY, Queues, Waiting, work_message
 from orchestrator.work import ends_with_generation, event_work
@@ -260,6 +261,90 @@ async def test_failing_events_do_not_open_the_chains_breaker(workshop: Workshop)
         await at_work(delivery(work(happened(f"e{number}"))))
     rows = {row.origin: row.state for row in await workshop.store.endpoints()}
     assert rows == {ENDPOINT: breaker.BreakerState.OPEN}
+
+
+async def refused(workshop: Workshop, at_work: EventTeller, *numbers: int) -> int:
+    """Each event is POSTed or kept; how many are dead then."""
+    dead = 0
+    for number in numbers:
+        try:
+            await at_work(delivery(work(happened(f"e{number}"))))
+        except NotTold:
+            dead += 1
+    return dead
+
+
+async def test_a_url_that_refuses_all_is_paused(workshop: Workshop) -> None:
+    """Few are dead; the others wait, the one that was too many among them."""
+    caller = FakeCaller([answered(404)] * IN_A_ROW_MAX)
+    at_work = teller(workshop, caller)
+    assert await refused(workshop, at_work, *range(50)) == IN_A_ROW_MAX - 1
+    (endpoint,) = await workshop.store.endpoints()
+    assert endpoint.origin == "events+acme"
+    assert endpoint.note == (
+        "10 events in a row failed for good, the last one: unexpected status 404"
+    )
+    (event,) = workshop.publisher.events
+    assert (event.type, event.subject) == ("endpoint.paused", "events+acme")
+    rows = await workshop.store.waiting(limit=100)
+    assert {(row.kind, row.endpoint) for row in rows} == {(PARKED, "events+acme")}
+    assert len(rows) == 50 - (IN_A_ROW_MAX - 1)
+
+
+async def test_what_waited_is_told_when_it_is_resumed(workshop: Workshop) -> None:
+    """At the URL's own endpoint again; and it is counted anew."""
+    caller = FakeCaller([answered(404)] * (2 * IN_A_ROW_MAX - 1))
+    at_work = teller(workshop, caller)
+    await refused(workshop, at_work, *range(IN_A_ROW_MAX))
+    (row,) = await waiting(workshop)
+    (before,) = await workshop.store.endpoints()
+    after = breaker.resumed(before, workshop.clock())
+    assert after is not None
+    assert await workshop.store.change_endpoint(before, after, [])
+    await at_work.gate.refresh()
+    with pytest.raises(NotTold):
+        await at_work(delivery(row.message))
+    assert len(caller.posts) == IN_A_ROW_MAX + 1
+    assert await refused(workshop, at_work, *range(20, 28)) == IN_A_ROW_MAX - 2
+
+
+async def test_another_requestor_at_the_same_server_is_not_in_question(
+    workshop: Workshop,
+) -> None:
+    """It is the URL that takes nothing, not the endpoint."""
+    urls = {"acme": EventUrl(url=URL), "other": EventUrl(url=URL)}
+    caller = FakeCaller([answered(404)] * IN_A_ROW_MAX + [answered(204)])
+    at_work = teller(workshop, caller, urls)
+    await refused(workshop, at_work, *range(IN_A_ROW_MAX))
+    theirs = happened("x").model_copy(update={"requestor": "other"})
+    await at_work(delivery(work(theirs)))
+    assert caller.posts[-1].requestor == "other"
+
+
+async def test_what_is_taken_in_between_shows_that_the_url_works(
+    workshop: Workshop,
+) -> None:
+    """What is tried again shows nothing."""
+    nine = [answered(404)] * (IN_A_ROW_MAX - 1)
+    replies = [*nine, answered(204), *nine, answered(500), answered(404)]
+    at_work = teller(workshop, FakeCaller(replies))
+    assert await refused(workshop, at_work, *range(len(replies))) == 2 * len(nine)
+    (endpoint,) = await workshop.store.endpoints()
+    assert endpoint.paused_at is not None
+
+
+async def test_a_pause_that_cannot_be_written_is_asked_for_again(
+    workshop: Workshop, lose_store: LoseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the next event that fails; until then they are buried."""
+    caller = FakeCaller([answered(404)] * (IN_A_ROW_MAX + 1))
+    at_work = teller(workshop, caller)
+    lose_store("endpoint")
+    assert await refused(workshop, at_work, *range(IN_A_ROW_MAX)) == IN_A_ROW_MAX
+    monkeypatch.undo()
+    assert await refused(workshop, at_work, IN_A_ROW_MAX) == 0
+    (endpoint,) = await workshop.store.endpoints()
+    assert endpoint.paused_at is not None
 
 
 async def test_callbacks_of_the_lane_are_made_too(workshop: Workshop) -> None:

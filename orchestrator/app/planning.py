@@ -1,0 +1,19 @@
+"""Plans of replays with the configuration's keys and requestors."""
+
+from __future__ import annotations
+
+from orchestrator.app.tools import make_requestors, make_sealer
+from orchestrator.planning import Planner
+from orchestrator.ports import Store, utc_now
+from orchestrator.settings import Settings
+
+
+def make_planner(settings: Settings, store: Store) -> Planner:
+    """Makes plans and changes them."""
+    known = make_requestors(settings).by_key.values()
+    return Planner(
+        store=store,
+        sealer=make_sealer(settings),
+        requestors={requestor.name: requestor.key for requestor in known},
+        clock=utc_now,
+    )

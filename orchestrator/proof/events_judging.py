@@ -1,0 +1,141 @@
+"""Compares what a subscriber has seen with what it should have seen.
+
+Nothing here asks anybody.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from orchestrator.proof.events_books import Played, Sighting
+from orchestrator.proof.events_expected import LEFT_OPEN, Expected, Kind
+from orchestrator.sandbox.wallet import StepStatus
+
+
+@dataclass(kw_only=True)
+class Verdict:
+    """What is wrong with one subscriber's events; each fault in words, too.
+
+    Attributes:
+        expected: how many events it should have seen.
+        seen: how many it has, each id once.
+        missing: expected and not seen.
+        duplicated: seen under another id though it happened once.
+        disordered: seen after an event of its chain that has no lower number.
+        gaps: numbers of a chain that nothing was seen of.
+        foreign: of somebody else, or of nobody.
+    """
+
+    expected: int = 0
+    seen: int = 0
+    missing: int = 0
+    duplicated: int = 0
+    disordered: int = 0
+    gaps: int = 0
+    foreign: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many faults of each kind there are."""
+        return {
+            "missing": self.missing,
+            "duplicated": self.duplicated,
+            "out_of_order": self.disordered,
+            "gaps": self.gaps,
+            "foreign": self.foreign,
+        }
+
+
+def judge(
+    requestor: str, sightings: Sequence[Sighting], expected: Mapping[str, Expected]
+) -> Verdict:
+    """What a subscriber of this requestor has seen, in its order, chain by chain."""
+    verdict = Verdict(seen=len(sightings))
+    chains: dict[str, list[Sighting]] = defaultdict(list)
+    for one in sightings:
+        due = expected.get(one.chain_id)
+        if due is None or {due.requestor, one.requestor} != {requestor}:
+            verdict.foreign += 1
+            verdict.faults.append(f"{one.id} of {one.requestor or 'nobody'}")
+        else:
+            chains[one.chain_id].append(one)
+    for chain_id, due in expected.items():
+        if due.requestor == requestor:
+            verdict.expected += due.events.total()
+            _whole(verdict, due, chains[chain_id])
+            _in_order(verdict, chain_id, chains[chain_id])
+    return verdict
+
+
+def _whole(verdict: Verdict, due: Expected, seen: Sequence[Sighting]) -> None:
+    """Each event that has to be there is there once, and nothing else is."""
+    got = Counter((one.step, one.type) for one in seen if one.type not in LEFT_OPEN)
+    more = got - due.events - due.repeats
+    for (step, type_), count in (due.events - got).items():
+        verdict.missing += count
+        verdict.faults.append(f"{due.chain_id} step {step}: no {type_}")
+    for (step, type_), count in more.items():
+        verdict.duplicated += count
+        verdict.faults.append(f"{due.chain_id} step {step}: one more {type_}")
+
+
+def _in_order(verdict: Verdict, chain_id: str, seen: Sequence[Sighting]) -> None:
+    """The numbers of a chain rise from 1, none is left out and none comes again."""
+    highest = 0
+    for one in seen:
+        if one.sequence <= highest:
+            verdict.disordered += 1
+            verdict.faults.append(f"{chain_id}: {one.sequence} after {highest}")
+        highest = max(highest, one.sequence)
+    numbers = {one.sequence for one in seen}
+    if left_out := [n for n in range(1, highest) if n not in numbers]:
+        verdict.gaps += len(left_out)
+        verdict.faults.append(f"{chain_id}: nothing seen of {left_out}")
+
+
+def agreed(
+    expected: Mapping[str, Expected], sightings: Iterable[Sequence[Sighting]]
+) -> dict[str, Expected]:
+    """Of chains that nobody saw the end of, whatever one has seen, all have to see."""
+    blurred = {chain_id for chain_id, one in expected.items() if one.blurred}
+    seen: dict[str, Counter[Kind]] = defaultdict(Counter)
+    for journal in sightings:
+        chains: dict[str, Counter[Kind]] = defaultdict(Counter)
+        for one in journal:
+            if one.chain_id in blurred and one.type not in LEFT_OPEN:
+                chains[one.chain_id][one.step, one.type] += 1
+        for chain_id, events in chains.items():
+            seen[chain_id] |= events
+    return {
+        chain_id: replace(one, events=seen[chain_id], repeats=Counter())
+        if one.blurred
+        else one
+        for chain_id, one in expected.items()
+    }
+
+
+def went_wrong(played: Iterable[Played], expected: Mapping[str, Expected]) -> list[str]:
+    """Chains that did not go as they should have, by wallet and endpoint.
+
+    An app that was let go before its chain failed has seen its session end well.
+    """
+    faults = []
+    for one in played:
+        faults += [f"{one.chain_id}: {text}" for text in one.troubles]
+        if one.cut_off:
+            continue
+        which = f"{one.chain_id} ({one.script.name})"
+        if not _as_told(one.sessions, one.script.ends):
+            ends = ", ".join(one.sessions) or "none"
+            faults.append(f"{which}: sessions ended {ends}")
+        if not expected[one.chain_id].over:
+            faults.append(f"{which}: is not over")
+    return faults
+
+
+def _as_told(sessions: Sequence[StepStatus], ends: Sequence[StepStatus]) -> bool:
+    let_go = [StepStatus.SUCCESS if end is StepStatus.FAILURE else end for end in ends]
+    return list(sessions) in (list(ends), let_go)

@@ -1,0 +1,78 @@
+"""A subscriber's journal: each event once, and by its number where that is needed."""
+
+from __future__ import annotations
+
+import json
+import random
+
+from orchestrator.proof.events_faults import cut_moments, cuts_of, kill_moments
+from orchestrator.proof.events_subscribers import Event, InOrder, Subscriber, Way
+
+
+def event(sequence: int, chain_id: str = "A") -> Event:
+    """An event of acme's."""
+    return {
+        "id": f"{chain_id}-{sequence}",
+        "subject": chain_id,
+        "type": "chain.started",
+        "requestor": "acme",
+        "step": 1,
+        "sequence": sequence,
+    }
+
+
+def subscriber() -> Subscriber:
+    """One of acme's."""
+    return Subscriber(way=Way.QUEUE, requestor="acme")
+
+
+def test_an_event_that_comes_again_is_passed_over_and_counted() -> None:
+    """By its id."""
+    ours = subscriber()
+    for sequence in (1, 2, 1):
+        ours.take(json.dumps(event(sequence)))
+    assert [one.sequence for one in ours.seen] == [1, 2]
+    assert ours.again == 1
+
+
+def test_an_event_of_an_endpoint_belongs_to_nobody() -> None:
+    """It is noted all the same, to be judged as foreign."""
+    ours = subscriber()
+    ours.note({"id": "e", "subject": "http://x", "type": "endpoint.opened"})
+    assert [(one.requestor, one.chain_id) for one in ours.seen] == [("", "http://x")]
+
+
+def test_what_comes_in_any_order_is_handed_out_by_number() -> None:
+    """Chain by chain; what comes again changes nothing."""
+    ours = subscriber()
+    order = InOrder(ours.note)
+    for sequence, chain_id in (
+        (2, "A"),
+        (1, "B"),
+        (3, "A"),
+        (2, "A"),
+        (1, "A"),
+        (1, "A"),
+    ):
+        order.came(event(sequence, chain_id))
+    assert [one.id for one in ours.seen] == ["B-1", "A-1", "A-2", "A-3"]
+    assert ours.again == 1
+
+
+def test_what_waits_for_one_that_never_comes_is_never_seen() -> None:
+    """So it is missing, as the one before it."""
+    ours = subscriber()
+    InOrder(ours.note).came(event(2))
+    assert ours.seen == []
+
+
+def test_moments_are_amid_the_load() -> None:
+    """In their order, and as many as were said."""
+    chance = random.Random(1)
+    for chains in (100, 10_000):
+        cuts = cut_moments(chance, chains)
+        assert len(cuts) == cuts_of(chains)
+        assert cuts == sorted(cuts)
+        first, second = kill_moments(chance, chains)
+        assert 0 < cuts[0] <= cuts[-1] < chains
+        assert 0 < first < second < chains
