@@ -29,6 +29,7 @@ import uvloop
 from orchestrator.lifecycle import on_signals
 from orchestrator.local.ports import LOOPBACK, free_ports
 from orchestrator.local.processes import Processes
+from orchestrator.proof.reaching import until_reached
 from orchestrator.proof.replay_journal import Posted, line_of, posted_in
 
 _EMPTY: Final = b"HTTP/1.1 %d Answer\r\nContent-Length: 0\r\n\r\n"
@@ -41,9 +42,6 @@ _SORRY: Final = (
 
 #: How endpoints that are out answer, one after the other.
 _OUT: Final = ((404, _EMPTY % 404), (200, _SORRY))
-
-#: Between two tries to reach a process that starts.
-_LOOK_S: Final = 0.05
 
 
 @dataclass
@@ -158,22 +156,12 @@ async def endpoints_at_work(
     argv += [*map(str, ports), "--journal", str(journal)]
     async with aiohttp.ClientSession() as http:
         endpoints = Endpoints(urls=urls, journal=journal, http=http)
-        ready = partial(_until_they_listen, endpoints)
+        ready = partial(until_reached, endpoints.out)
         await processes.start("endpoints", argv, ready=ready)
         try:
             yield endpoints
         finally:
             await processes.stop("endpoints")
-
-
-async def _until_they_listen(endpoints: Endpoints) -> None:
-    while True:
-        try:
-            await endpoints.out()
-        except aiohttp.ClientConnectionError:
-            await asyncio.sleep(_LOOK_S)
-        else:
-            return
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from random import SystemRandom
 from typing import Final, cast
 
@@ -25,11 +26,9 @@ from pydantic import BaseModel
 from orchestrator.lifecycle import on_signals
 from orchestrator.local.ports import LOOPBACK, free_ports
 from orchestrator.local.processes import Processes
+from orchestrator.proof.reaching import until_reached
 
 _NO_CONTENT: Final = b"HTTP/1.1 204 No Content\r\n\r\n"
-
-#: Between two tries to reach a process that starts.
-_LOOK_S: Final = 0.05
 
 
 class Count(BaseModel):
@@ -180,21 +179,11 @@ async def sink_at_work(
     argv += ["--hanging", *map(str, ports[endpoints:])]
     async with aiohttp.ClientSession() as http:
         sink = Sink(urls=urls[:endpoints], hanging=urls[endpoints:], http=http)
-        await processes.start("sink", argv, ready=lambda: _until_it_tells(sink))
+        await processes.start("sink", argv, ready=partial(until_reached, sink.count))
         try:
             yield sink
         finally:
             await processes.stop("sink")
-
-
-async def _until_it_tells(sink: Sink) -> None:
-    while True:
-        try:
-            await sink.count()
-        except aiohttp.ClientConnectionError:
-            await asyncio.sleep(_LOOK_S)
-        else:
-            return
 
 
 if __name__ == "__main__":
