@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
@@ -18,6 +18,9 @@ from orchestrator.proof.events_ways import (
     server_sent,
     stream_of_its_own,
 )
+
+#: Follows for a subscriber, at a URL, until it is cancelled.
+_Follow = Callable[[Subscriber, str], Coroutine[None, None, None]]
 
 #: Of these one is spared.
 _OF_A_KIND: Final = 3
@@ -56,10 +59,11 @@ async def subscribing(
         followings = []
         for n, member in enumerate(members):
             url = amqp_urls[member.key]
+            by_token = partial(server_sent, token=member.token)
             wired = (
-                _queue(member, n, url),
-                _stream(member, n, url),
-                _sse(member, n, stack.gateway_url),
+                _followed(member, n, Way.QUEUE, url, queue_of_its_own),
+                _followed(member, n, Way.STREAM, url, stream_of_its_own),
+                _followed(member, n, Way.SSE, stack.gateway_url, by_token),
             )
             followings += [await contexts.enter_async_context(one) for one in wired]
             followings.append(_tail(member, n, stack))
@@ -67,26 +71,13 @@ async def subscribing(
 
 
 @asynccontextmanager
-async def _queue(member: Member, n: int, url: str) -> AsyncIterator[Following]:
-    subscriber = Subscriber(way=Way.QUEUE, requestor=member.key)
-    async with _wired(url, Way.QUEUE, n) as (near, line):
-        work = partial(queue_of_its_own, subscriber, near)
-        yield Following(subscriber=subscriber, line=line, at_work=work)
-
-
-@asynccontextmanager
-async def _stream(member: Member, n: int, url: str) -> AsyncIterator[Following]:
-    subscriber = Subscriber(way=Way.STREAM, requestor=member.key)
-    async with _wired(url, Way.STREAM, n) as (near, line):
-        work = partial(stream_of_its_own, subscriber, near)
-        yield Following(subscriber=subscriber, line=line, at_work=work)
-
-
-@asynccontextmanager
-async def _sse(member: Member, n: int, url: str) -> AsyncIterator[Following]:
-    subscriber = Subscriber(way=Way.SSE, requestor=member.key)
-    async with _wired(url, Way.SSE, n) as (near, line):
-        work = partial(server_sent, subscriber, near, member.token)
+async def _followed(
+    member: Member, n: int, way: Way, url: str, follow: _Follow
+) -> AsyncIterator[Following]:
+    """One that follows by a connection."""
+    subscriber = Subscriber(way=way, requestor=member.key)
+    async with _wired(url, way, n) as (near, line):
+        work = partial(follow, subscriber, near)
         yield Following(subscriber=subscriber, line=line, at_work=work)
 
 
