@@ -18,6 +18,9 @@ import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelNotFoundEntity
 
+#: The group is what an iterator with messages in hand says of a connection that is lost.
+LOST = (*CONNECTION_EXCEPTIONS, ExceptionGroup)
+
 #: Lost connections are tried again after this long.
 PAUSE_S = 1.0
 #: A stream has to have one. Events are handled one after the other, in their order.
@@ -89,7 +92,7 @@ async def main(url: str, key: str, begin: str) -> None:
     while True:
         try:
             await read(url, key, position(begin, kept), kept)
-        except CONNECTION_EXCEPTIONS as error:
+        except LOST as error:
             if isinstance(error, ChannelNotFoundEntity) and "no queue" in str(error):
                 sys.exit(NO_STREAM.format(key))  # not one whose node is down
             print(f"away: {type(error).__name__}", file=sys.stderr, flush=True)

@@ -11,6 +11,9 @@ import sys
 import aio_pika
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
+#: The group is what an iterator with messages in hand says of a connection that is lost.
+LOST = (*CONNECTION_EXCEPTIONS, ExceptionGroup)
+
 #: Lost connections are tried again after this long.
 PAUSE_S = 1.0
 #: Events in hand. They are handled one after the other, so their order stays.
@@ -48,7 +51,7 @@ async def main(url: str, key: str) -> None:
     while True:
         try:
             await follow(url, key)
-        except CONNECTION_EXCEPTIONS as error:
+        except LOST as error:
             print(f"away: {type(error).__name__}", file=sys.stderr, flush=True)
         await asyncio.sleep(PAUSE_S)
 

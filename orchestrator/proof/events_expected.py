@@ -22,6 +22,12 @@ Kind = tuple[int, str]
 LEFT_OPEN: Final = frozenset({"callback.parked"})
 
 
+#: What there is of a step before its user has shared anything.
+_BEFORE_SHARED: Final = frozenset(
+    {"chain.started", "session.requested", "session.started"}
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Expected:
     """What there has to be of one chain.
@@ -31,7 +37,8 @@ class Expected:
         repeats: how many more there may be. A result may be POSTed once more after it was
             answered: whether that is told apart, the endpoint cannot see.
         over: whether the chain has come to its end, by these journals.
-        blurred: nobody saw what came of it; all subscribers have to see the same.
+        blurred: nobody saw what came of it: `events` are those before, and all
+            subscribers have to see the same.
     """
 
     chain_id: str
@@ -60,13 +67,25 @@ def expected(played: Played, posted: Sequence[Posted]) -> Expected:
         chained = said is Said.NEXT
         step = step + 1 if said in GOES_ON else 0
     told.callback(Purpose.NOTIFY, 1)
+    step_cut = len(played.sessions)
     return Expected(
         chain_id=played.chain_id,
         requestor=played.requestor,
-        events=told.events,
+        events=_sure(told.events, step_cut) if played.cut_off else told.events,
         repeats=told.repeats,
         over=told.over or played.cut_off,
         blurred=played.cut_off,
+    )
+
+
+def _sure(events: Counter[Kind], step_cut: int) -> Counter[Kind]:
+    """What had happened before the app was cut off, whatever came of that."""
+    return Counter(
+        {
+            (step, type_): count
+            for (step, type_), count in events.items()
+            if step < step_cut or (step == step_cut and type_ in _BEFORE_SHARED)
+        }
     )
 
 

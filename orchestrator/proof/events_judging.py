@@ -99,7 +99,10 @@ def _in_order(verdict: Verdict, chain_id: str, seen: Sequence[Sighting]) -> None
 def agreed(
     expected: Mapping[str, Expected], sightings: Iterable[Sequence[Sighting]]
 ) -> dict[str, Expected]:
-    """Of chains that nobody saw the end of, whatever one has seen, all have to see."""
+    """Of chains that nobody saw the end of, whatever one has seen, all have to see.
+
+    And all that is known to have happened before.
+    """
     blurred = {chain_id for chain_id, one in expected.items() if one.blurred}
     seen: dict[str, Counter[Kind]] = defaultdict(Counter)
     for journal in sightings:
@@ -110,7 +113,7 @@ def agreed(
         for chain_id, events in chains.items():
             seen[chain_id] |= events
     return {
-        chain_id: replace(one, events=seen[chain_id], repeats=Counter())
+        chain_id: replace(one, events=one.events | seen[chain_id], repeats=Counter())
         if one.blurred
         else one
         for chain_id, one in expected.items()

@@ -100,16 +100,22 @@ def sighting(event: Event) -> Sighting:
 class InOrder:
     """Hands out the events of each chain by their numbers, as none promises their order.
 
+    Those of others are not kept back: nothing of them should come.
+
     Attributes:
         early: by chain, what came before its turn.
     """
 
+    requestor: str
     take: Callable[[Event], None]
     early: dict[str, dict[int, Event]] = field(default_factory=dict)
     _next: dict[str, int] = field(default_factory=dict)
 
     def came(self, event: Event) -> None:
         """One event came, maybe once more."""
+        if event.get("requestor") != self.requestor:
+            self.take(event)
+            return
         chain_id = event["subject"]
         following = self._next.setdefault(chain_id, 1)
         if event["sequence"] < following:

@@ -26,6 +26,9 @@ from orchestrator.ports import EVENTS_EXCHANGE
 from orchestrator.proof.endpoints import listening, serving
 from orchestrator.proof.events_subscribers import InOrder, Subscriber
 
+#: What a lost broker is: the group is what an iterator with messages in hand says of it.
+_LOST: Final = (*CONNECTION_EXCEPTIONS, ExceptionGroup)
+
 #: A lost connection is tried again after this long.
 PAUSE_S: Final = 1.0
 
@@ -54,7 +57,7 @@ async def queue_of_its_own(subscriber: Subscriber, url: str) -> None:
                     subscriber.take(message.body)
                     await message.ack()
 
-    await _again_and_again(follow, *CONNECTION_EXCEPTIONS)
+    await _again_and_again(follow, *_LOST)
 
 
 async def stream_of_its_own(subscriber: Subscriber, url: str) -> None:
@@ -74,7 +77,7 @@ async def stream_of_its_own(subscriber: Subscriber, url: str) -> None:
                     begin = int(str(message.headers["x-stream-offset"])) + 1
                     await message.ack()
 
-    await _again_and_again(follow, *CONNECTION_EXCEPTIONS)
+    await _again_and_again(follow, *_LOST)
 
 
 async def server_sent(subscriber: Subscriber, url: str, token: str) -> None:
@@ -123,7 +126,7 @@ class Receiver:
     _order: InOrder = field(init=False)
 
     def __post_init__(self) -> None:
-        self._order = InOrder(self.subscriber.note)
+        self._order = InOrder(self.subscriber.requestor, self.subscriber.note)
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[str]:

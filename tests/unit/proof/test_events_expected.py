@@ -153,6 +153,11 @@ def test_nobody_knows_what_followed_where_an_app_was_cut_off() -> None:
     found = of(script("two steps"), FAILURE, posted=[], cut_off=True)
     assert found.over
     assert found.blurred
+    assert set(told(found)) == {
+        "1 chain.started",
+        "1 session.requested",
+        "1 session.started",
+    }
 
 
 def test_each_chain_has_its_own_posts() -> None:

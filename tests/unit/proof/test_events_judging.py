@@ -121,6 +121,13 @@ def test_where_nobody_saw_the_end_subscribers_have_to_agree() -> None:
     assert judge("acme", SEEN, settled).missing == 1
 
 
+def test_what_happened_before_an_app_was_cut_off_has_to_be_there() -> None:
+    """Even if all subscribers agree that it is not."""
+    known = replace(due("A"), blurred=True, events=Counter({(1, "session.started"): 1}))
+    settled = agreed({"A": known}, [[], []])
+    assert judge("acme", [], settled).missing == 1
+
+
 def chain(*sessions: StepStatus, name: str = "410") -> Played:
     """Chain A as its user has lived it."""
     script = next(one for one in SCRIPTS if one.name == name)

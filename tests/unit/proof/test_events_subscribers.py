@@ -45,7 +45,7 @@ def test_an_event_of_an_endpoint_belongs_to_nobody() -> None:
 def test_what_comes_in_any_order_is_handed_out_by_number() -> None:
     """Chain by chain; what comes again changes nothing."""
     ours = subscriber()
-    order = InOrder(ours.note)
+    order = InOrder("acme", ours.note)
     for sequence, chain_id in (
         (2, "A"),
         (1, "B"),
@@ -62,8 +62,15 @@ def test_what_comes_in_any_order_is_handed_out_by_number() -> None:
 def test_what_waits_for_one_that_never_comes_is_never_seen() -> None:
     """So it is missing, as the one before it."""
     ours = subscriber()
-    InOrder(ours.note).came(event(2))
+    InOrder("acme", ours.note).came(event(2))
     assert ours.seen == []
+
+
+def test_an_event_of_somebody_else_is_not_kept_back() -> None:
+    """One that came out of its turn would never be judged as foreign."""
+    ours = subscriber()
+    InOrder("acme", ours.note).came({**event(7), "requestor": "globex"})
+    assert [one.requestor for one in ours.seen] == ["globex"]
 
 
 def test_moments_are_amid_the_load() -> None:
