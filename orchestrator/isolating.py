@@ -7,7 +7,7 @@ change and relayed right after it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -44,6 +44,8 @@ class Switchboard:
             changed = rule(endpoint)
             if changed is None:
                 return endpoint, False
+            if endpoint.version == 0:
+                changed = replace(changed, version=_first_version(self.clock()))
             told = _told(endpoint, changed, self.clock())
             if await self.store.change_endpoint(endpoint, changed, told):
                 if told:
@@ -55,6 +57,14 @@ class Switchboard:
     async def _found(self, origin: str) -> Endpoint:
         found = await self.store.endpoint(origin)
         return found or breaker.fresh(origin, self.clock())
+
+
+def _first_version(now: datetime) -> int:
+    """Milliseconds: above every version of a row of this endpoint that was purged.
+
+    So who knows of that one learns of this one, and their events' ids differ.
+    """
+    return int(now.timestamp() * 1000)
 
 
 def news_of(endpoint: Endpoint) -> EndpointNews:

@@ -5,7 +5,14 @@ Each has at least one real adapter; `orchestrator.app` is the only place that bu
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -164,7 +171,8 @@ class Subscribers(Protocol):
         """Publish in this order; a refusal or a late confirm is counted, not raised.
 
         Raises:
-            BrokerUnavailable: the connection is down; messages may be out all the same.
+            BrokerUnavailable: the connection is down, or the broker does not read from
+                it; messages may be out all the same.
         """
 
 
@@ -188,6 +196,20 @@ class Handler(Protocol):
 
     async def __call__(self, delivery: Delivery) -> None:
         """Handle one message; must be harmless when repeated."""
+
+
+class Hold(Protocol):
+    """Holds a step of handling a message: what was done before it is not repeated.
+
+    So an endpoint that has answered is not asked again for the sake of what follows.
+    """
+
+    async def __call__(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Do it, and again after each fault that is `held`; other errors pass.
+
+        If the process is to stop meanwhile it ends by an error that no handler catches,
+        and the message goes to another worker.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -418,7 +440,8 @@ class Store(Protocol):
     async def purge(self, ended_before: Callable[[str], datetime], *, limit: int) -> int:
         """Delete the secrets of chains that ended before; returns how many chains.
 
-        `ended_before` tells that time by the chain's requestor.
+        `ended_before` tells that time by the chain's requestor. Rows of endpoints that
+        nothing has happened to for long are deleted too; paused ones stay.
         """
 
     async def decide(self, slot: Slot, rule: Callable[[View], tuple[T, Changes]]) -> T:

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from orchestrator.local.postgresql import Postgresql, private_postgresql
@@ -14,6 +15,15 @@ from orchestrator.local.rabbitmq import broker as broker_of_this_run
 
 #: The folders of tests, the fast ones first; those not named come last.
 FAST_FIRST = ("unit", "contract", "broker", "e2e", "faults")
+
+
+def pytest_configure() -> None:
+    """Let examples take their time: how long they take is the machine's affair."""
+    slow = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile(
+        "unhurried", deadline=None, suppress_health_check=slow
+    )
+    hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.hookimpl(trylast=True)

@@ -2,7 +2,9 @@
 
 Decode, decide, act, settle. A live retry happens here, while the app waits; a background
 one becomes a waiting row and is somebody's message again later. Only then is the store
-touched.
+touched. Each step that follows an answer is held by itself while broker or store is away:
+the endpoint is not asked again, and a row that was written, and may have been published
+since, is not written again.
 """
 
 from __future__ import annotations
@@ -11,9 +13,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
-from itertools import chain, count, repeat
-from typing import Final, Literal
+from itertools import count
+from typing import Literal
 
 import structlog
 
@@ -34,12 +35,13 @@ from orchestrator.domain.delivery import (
     decide,
     decide_notification,
 )
-from orchestrator.domain.errors import Unavailable, Unroutable
+from orchestrator.domain.errors import Unroutable
 from orchestrator.domain.posting import body_of, headers_of
 from orchestrator.ports import (
     Caller,
     Clock,
     Delivery,
+    Hold,
     Message,
     Post,
     Publisher,
@@ -72,9 +74,6 @@ from workers.parking import Parking
 
 _log = structlog.get_logger(__name__)
 
-#: Pauses between tries to act on a reply while broker or store is away.
-ACT_PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
-
 
 @dataclass(frozen=True, kw_only=True)
 class CallbackWorker:
@@ -93,6 +92,7 @@ class CallbackWorker:
     timeout_s: float
     clock: Clock
     random: Callable[[], float]
+    hold: Hold
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def __call__(self, delivery: Delivery) -> None:
@@ -103,14 +103,13 @@ class CallbackWorker:
             for live in count():
                 place = await self.gate.enter(work)
                 if isinstance(place, Kept):
-                    await self._until_done(partial(self._park, work, place))
+                    await self._park(work, place)
                     return
                 asked_at = self.clock()
                 reply = await place.while_asking(self._attempt(work, secrets, asked_at))
                 now = self.clock()
                 decision = self._decide(work, reply, live, asked_at, now)
-                act = partial(self._act, work, secrets, reply, decision, now)
-                await self._until_done(act)
+                await self._act(work, secrets, reply, decision, now)
                 if not isinstance(decision, RetryLive):
                     return
                 await self.pause(decision.delay_s)
@@ -188,27 +187,14 @@ class CallbackWorker:
         now = self.clock()
         again = work.parked_at is not None and kept is Kept.LIMIT
         busy_until = now + BUSY_PAUSE if again else None
-        await self.parking.park(self.make.parked(work, now), busy_until)
+        row = self.make.parked(work, now)
+        await self.hold(lambda: self.parking.park(row, busy_until))
         if work.reply is not None:
             await self._release(work, work.reply)
         if work.parked_at is None:
             event = happenings.callback_parked(work, kept, now)
-            await self.publisher.publish(event_message(event))
+            await self._publish(event_message(event))
         _log.info("callback.parked", endpoint=work.endpoint, kept=kept)
-
-    async def _until_done(self, act: Callable[[], Awaitable[None]]) -> None:
-        """Act, and wait while broker or store is away; the endpoint is not asked again.
-
-        A worker that has to stop meanwhile leaves the message to another one.
-        """
-        for pause_s in chain(ACT_PAUSES_S, repeat(ACT_PAUSES_S[-1])):
-            try:
-                await act()
-            except Unavailable as error:
-                _log.warning("callback.held", error=type(error).__name__)
-                await self.pause(pause_s)
-            else:
-                return
 
     async def _act(
         self,
@@ -222,14 +208,17 @@ class CallbackWorker:
         waits = work.reply if isinstance(decision, (RetryLater, Later)) else None
         if isinstance(decision, RetryLater):
             row = self.make.again(work, decision.delay_s, now)
-            await self.store.put_waiting(row)
+            await self.hold(lambda: self.store.put_waiting(row))
         elif isinstance(decision, Later):
             await self._await_reply(work, secrets, reply, decision.until)
         if waits is not None:
             await self._release(work, waits)
             work = work.model_copy(update={"reply": None})
         messages = self._messages(work, secrets, reply, decision, now)
-        await self.publisher.publish(*messages)
+        await self._publish(*messages)
+
+    async def _publish(self, *messages: Message) -> None:
+        await self.hold(lambda: self.publisher.publish(*messages))
 
     async def _await_reply(
         self,
@@ -242,7 +231,7 @@ class CallbackWorker:
         now = self.clock()
         answered = happenings.callback_answered(work, reply, "later", now)
         row = self.make.deadline(work, secrets, until=until, cause=answered.id, now=now)
-        await self.store.replace_waiting(row)
+        await self.hold(lambda: self.store.replace_waiting(row))
 
     async def _release(self, work: CallbackWork, reply: ReplyAddress) -> None:
         """Nothing that the app should see comes while it waits, so it need not wait."""
@@ -255,7 +244,7 @@ class CallbackWorker:
             cause=work.id,
         )
         try:
-            await self.publisher.publish(wake_up_message(reply, wake_up))
+            await self._publish(wake_up_message(reply, wake_up))
         except Unroutable:
             _log.info("callback.nobody_waits")
 

@@ -83,16 +83,17 @@ class ClockWorker:
         `told` hears which kinds of fault beats fail with, whenever that has changed.
         """
         beats = (
-            (self.publish_due, IDLE_S),
-            (self.check_due, IDLE_S),
-            (self.release_parked, RELEASE_IDLE_S),
-            (self.purge_due, PURGE_IDLE_S),
+            (self.publish_due, _Pauses(idle_s=IDLE_S)),
+            (self.check_due, _Pauses(idle_s=IDLE_S)),
+            # Its rule is its throttle: so much of each endpoint, and no less.
+            (self.release_parked, _Pauses(idle_s=RELEASE_IDLE_S, rest_max_s=0.0)),
+            (self.purge_due, _Pauses(idle_s=PURGE_IDLE_S)),
         )
         faults = _Faults(self.told)
         try:
             async with asyncio.TaskGroup() as tasks:
-                for beat, idle_s in beats:
-                    tasks.create_task(_repeat(beat, stop, faults, idle_s=idle_s))
+                for beat, pauses in beats:
+                    tasks.create_task(_repeat(beat, stop, faults, pauses))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
 
@@ -158,6 +159,22 @@ class ClockWorker:
             await self.store.note_keys(used=older)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Pauses:
+    """Between one beat and the next.
+
+    While there is more, it rests as long as it has worked: what an outage has left is
+    worked off beside the users of now, and the slower all is, the more is theirs.
+    """
+
+    idle_s: float
+    rest_max_s: float = REST_MAX_S
+
+    def after(self, busy: int, took_s: float) -> float:
+        """How long to pause after a beat that did so much in so long."""
+        return min(took_s, self.rest_max_s) if busy else self.idle_s
+
+
 class _Faults:
     """What each beat has failed with last, until it succeeds."""
 
@@ -178,20 +195,15 @@ class _Faults:
 
 
 async def _repeat(
-    beat: Beat, stop: asyncio.Event, faults: _Faults, *, idle_s: float
+    beat: Beat, stop: asyncio.Event, faults: _Faults, pauses: _Pauses
 ) -> None:
-    """Beat until stopped; a fault of broker or store is waited out.
-
-    While there is more, it rests as long as it has worked: what an outage has left is
-    worked off beside the users of now, and the slower all is, the more is theirs.
-    """
+    """Beat until stopped; a fault of broker or store is waited out."""
     loop = asyncio.get_running_loop()
     while not stop.is_set():
         begun = loop.time()
         try:
             busy = await beat()
-            took_s = loop.time() - begun
-            pause_s = min(took_s, REST_MAX_S) if busy else idle_s
+            pause_s = pauses.after(busy, loop.time() - begun)
         except OrchestratorError as error:
             kind = type(error).__name__
             _log.warning("clock.fault", error=kind)

@@ -7,7 +7,8 @@ or closes the endpoint's breaker for all workers.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 
@@ -75,9 +76,12 @@ class Gate:
         await self._change(origin, rule)
 
     async def refresh(self) -> None:
-        """Read how endpoints stand, and forget what was counted long ago."""
-        for endpoint in await self._switchboard.store.endpoints():
+        """Read how endpoints stand, and forget those without a row and old counts."""
+        before = tuple(self._known.values())
+        rows = await self._switchboard.store.endpoints()
+        for endpoint in rows:
             self.learn(news_of(endpoint))
+        self._forget(before, {endpoint.origin for endpoint in rows})
         now, window = self._clock(), self._policy.window
         self._tallies = {
             origin: tally
@@ -126,6 +130,16 @@ class Gate:
             policy=self._policy,
         )
         await self._change(work.endpoint, rule)
+
+    def _forget(self, before: Iterable[EndpointNews], found: AbstractSet[str]) -> None:
+        """What was known before the rows were read, and has none, has been purged.
+
+        What came meanwhile may be of a row that is newer than the reading.
+        """
+        for news in before:
+            origin = news.endpoint
+            if origin not in found and self._known.get(origin) is news:
+                del self._known[origin]
 
     async def _may_probe(self, work: TriedWork) -> bool:
         """Only the store knows of the probe; what was just released may be it."""

@@ -31,7 +31,16 @@ from orchestrator.domain.errors import Refused
 from orchestrator.domain.posting import event_headers_of
 from orchestrator.domain.refusals import Refusals
 from orchestrator.domain.telling import EventUrls
-from orchestrator.ports import Caller, Clock, Delivery, Handler, Post, Signer, Store
+from orchestrator.ports import (
+    Caller,
+    Clock,
+    Delivery,
+    Handler,
+    Hold,
+    Post,
+    Signer,
+    Store,
+)
 from orchestrator.telemetry import bind_chain
 from orchestrator.work import WorkMaker, slot_of
 from schemas.events import CLOUDEVENTS_JSON
@@ -72,6 +81,7 @@ class EventTeller:
     timeout_s: float
     clock: Clock
     random: Callable[[], float]
+    hold: Hold
     _refusals: dict[str, Refusals] = field(init=False, repr=False, default_factory=dict)
 
     async def __call__(self, delivery: Delivery) -> None:
@@ -79,8 +89,7 @@ class EventTeller:
 
         Raises:
             NotTold: it failed for good; it belongs into `dead`.
-            Unavailable: what has to wait could not be written; the receiver is asked
-                again, and knows the event by its id.
+            Unavailable: it could not be attempted; the receiver was not asked.
         """
         work = tried_work(delivery)
         if isinstance(work, CallbackWork):
@@ -124,7 +133,8 @@ class EventTeller:
         now = self.clock()
         again = work.parked_at is not None and kept is Kept.LIMIT
         busy_until = now + BUSY_PAUSE if again else None
-        await self.parking.park(self.make.parked(work, now), busy_until)
+        row = self.make.parked(work, now)
+        await self.hold(lambda: self.parking.park(row, busy_until))
         _log.info("event.parked", endpoint=work.endpoint, kept=kept)
 
     async def _attempt(self, work: EventWork, url: str) -> Reply:
@@ -173,7 +183,7 @@ class EventTeller:
         )
         if isinstance(decision, RetryLater):
             row = self.make.again(work, decision.delay_s, self.clock())
-            await self.store.put_waiting(row)
+            await self.hold(lambda: self.store.put_waiting(row))
         elif not isinstance(decision, GiveUp):
             self._refusals[work.requestor] = self._refused(work.requestor).well()
         elif not _is_gone(reply):

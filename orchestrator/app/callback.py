@@ -10,6 +10,7 @@ from orchestrator.app.consuming import consume
 from orchestrator.app.isolation import open_gate
 from orchestrator.app.signing import signing
 from orchestrator.app.tools import make_event_urls, open_tools
+from orchestrator.broker.holding import hold
 from orchestrator.callbacks import HttpCaller
 from orchestrator.callbacks.egress import ClientCertificate, Egress, Route
 from orchestrator.domain.delivery import RetryPolicies, RetryPolicy
@@ -51,6 +52,7 @@ async def run_callback_worker(settings: Settings, lane: Lane = Lane.LIVE) -> Non
             timeout_s=limits.timeout_s,
             clock=utc_now,
             random=random.random,
+            hold=hold,
         )
         handler = _teller(worker, settings) if lane is Lane.EVENTS else worker
         await consume(tools, LANES[lane], handler, limits.concurrency)
@@ -71,6 +73,7 @@ def _teller(callbacks: CallbackWorker, settings: Settings) -> EventTeller:
         timeout_s=callbacks.timeout_s,
         clock=callbacks.clock,
         random=callbacks.random,
+        hold=callbacks.hold,
     )
 
 

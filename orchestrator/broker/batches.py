@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import random as randomness
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -29,7 +29,8 @@ from orchestrator.broker.holding import (
     ToldFaults,
     untold,
 )
-from orchestrator.broker.settling import STOP_SIGNALS, ack, bury, delivery_of, reject
+from orchestrator.broker.settling import ack, bury, delivery_of, reject
+from orchestrator.broker.stopping import on_signals
 from orchestrator.broker.topology import require
 from orchestrator.domain.errors import Refused
 from orchestrator.ports import (
@@ -327,7 +328,7 @@ async def run_all(workers: Sequence[BatchWorker]) -> None:
         for worker in workers:
             worker.exit()
 
-    with _on_signals(exit_all):
+    with on_signals(exit_all):
         working = [asyncio.ensure_future(worker.work()) for worker in workers]
         try:
             await asyncio.gather(*working)
@@ -335,15 +336,3 @@ async def run_all(workers: Sequence[BatchWorker]) -> None:
             for one in working:
                 one.cancel()
             await asyncio.gather(*working, return_exceptions=True)
-
-
-@contextmanager
-def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number in STOP_SIGNALS:
-            loop.remove_signal_handler(number)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import random as randomness
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import cast
 
@@ -32,14 +33,8 @@ from orchestrator.broker.holding import (
     untold,
 )
 from orchestrator.broker.pausing import Away, Pause, never
-from orchestrator.broker.settling import (
-    STOP_SIGNALS,
-    ack,
-    bury,
-    delivery_of,
-    hand_back,
-    reject,
-)
+from orchestrator.broker.settling import ack, bury, delivery_of, hand_back, reject
+from orchestrator.broker.stopping import hear, on_signals
 from orchestrator.broker.topology import require
 from orchestrator.domain.errors import Refused
 from orchestrator.ports import Clock, Handler, Publisher, utc_now
@@ -102,6 +97,7 @@ class QueueWorker:
         self._on_ready = on_ready
         self._clock = clock
         self._stopping = asyncio.Event()
+        self._exiting = False
         self._in_hand = 0
         self._on_faults = on_faults
         self._pause = Pause(queue, self, away)
@@ -123,10 +119,12 @@ class QueueWorker:
             NotConfigured: the broker's URL is wrong or the queue is missing.
             BrokerUnavailable: there is no broker to start with.
         """
-        await until_led(self._run)
+        with on_signals(self.exit):
+            await until_led(self._run)
 
     def exit(self) -> None:
-        """End `run`, as SIGTERM does."""
+        """End `run`, as SIGTERM does; while it waits for its queue, it starts no more."""
+        self._exiting = True
         self.app.exit()
 
     async def stop_consuming(self) -> None:
@@ -142,6 +140,8 @@ class QueueWorker:
             await queue.consume(self._consume)
 
     async def _run(self) -> None:
+        if self._exiting:
+            return
         broker, app = self._broker, self.app
         try:
             await app.run()
@@ -150,8 +150,6 @@ class QueueWorker:
             raise
         finally:
             await broker.stop()
-            for number in STOP_SIGNALS:
-                asyncio.get_running_loop().remove_signal_handler(number)
 
     def _make(self) -> tuple[RabbitBroker, FastStream]:
         """FastStream's parts, which connect when they are run."""
@@ -161,6 +159,7 @@ class QueueWorker:
         app = FastStream(
             broker,
             logger=None,
+            lifespan=self._hearing,
             on_startup=[self._await_queue],
             after_startup=[self._ready],
             on_shutdown=[self._stop_taking],
@@ -188,6 +187,12 @@ class QueueWorker:
         subscribe(self._take)
         self._consume = cast("_Consume", subscribe.consume)
         return broker
+
+    @asynccontextmanager
+    async def _hearing(self) -> AsyncIterator[None]:
+        """Signals end `run`; FastStream has them end one start, which may be given up."""
+        hear(self.exit)
+        yield
 
     async def _await_queue(self) -> None:
         async with await connect(self._url, f"worker {self._queue.name} start") as first:
@@ -222,7 +227,7 @@ class QueueWorker:
 
     async def _settle(self, message: AbstractIncomingMessage) -> None:
         try:
-            await self._holder.until_done(partial(self._handle, message))
+            await self._handle(message)
         except HandedBack:
             await hand_back(message)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not stop others
@@ -238,16 +243,20 @@ class QueueWorker:
             await ack(message)
 
     async def _handle(self, message: AbstractIncomingMessage) -> None:
+        """Have it handled or buried, each as often as it takes."""
         try:
-            await self._handler(delivery_of(message))
+            await self._holder.until_done(partial(self._handler, delivery_of(message)))
         except Refused as error:
-            await bury(
-                self._publisher,
-                message,
-                queue=self._queue.name,
-                reason=str(error),
-                now=self._clock(),
-            )
+            await self._holder.until_done(partial(self._bury, message, str(error)))
+
+    async def _bury(self, message: AbstractIncomingMessage, reason: str) -> None:
+        await bury(
+            self._publisher,
+            message,
+            queue=self._queue.name,
+            reason=reason,
+            now=self._clock(),
+        )
 
 
 async def _consumers(queue: RobustQueue) -> list[str]:

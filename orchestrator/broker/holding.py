@@ -1,7 +1,8 @@
 """Holding messages while something we depend on is away (DESIGN §3).
 
 No attempt and no delivery is spent by that: the message stays in hand, unsettled, and the
-worker tries again until the fault is over or the process is to stop.
+worker tries again until the fault is over or the process is to stop. Who has done a part
+of it already, and must not do that twice, holds what is left step by step.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Final, TypeVar
 
 import structlog
@@ -98,6 +100,7 @@ class Holder:
         Raises:
             HandedBack: it failed with such a fault while the process is to stop.
         """
+        _HOLDER.set(self)
         kind = None
         failures = 0
         try:
@@ -119,3 +122,16 @@ class Holder:
         except TimeoutError:
             return
         raise HandedBack
+
+
+#: Who holds the message that this task handles; each has a task of its own.
+_HOLDER: Final[ContextVar[Holder]] = ContextVar("holder")
+
+
+async def hold(step: Callable[[], Awaitable[None]]) -> None:
+    """Repeat only this step of what a `Holder` does; see `ports.Hold`.
+
+    Raises:
+        HandedBack: it failed with a fault that is `held` while the process is to stop.
+    """
+    await _HOLDER.get().until_done(step)

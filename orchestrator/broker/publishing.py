@@ -12,29 +12,20 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
-import structlog
 from aio_pika import RobustConnection
 from aio_pika.abc import AbstractRobustChannel
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishError
 
 from orchestrator.broker.connection import PATIENCE_S, connect
 from orchestrator.broker.sending import send
+from orchestrator.broker.subscribers import Telling, Trouble
 from orchestrator.broker.topology import QUEUE_NAMES
 from orchestrator.domain.errors import BrokerUnavailable, Refused, Unroutable
 from orchestrator.domain.parting import part_of
 from orchestrator.ports import HISTORY_QUEUES, Message, Queues, history_queue
 
-_log = structlog.get_logger(__name__)
-
-#: How long subscribers' queues may take to confirm before nobody waits for them.
-SUBSCRIBERS_S: Final = 2.0
-
 #: No message is longer than this (DESIGN §5).
 BODY_BYTES_MAX: Final = 8 * 1024 * 1024
-
-
-class _Late(BrokerUnavailable):
-    """Sent, and not confirmed in time."""
 
 
 class BrokerPublisher:
@@ -44,8 +35,7 @@ class BrokerPublisher:
     nobody has subscribed, and a subscriber's full queue, which nacks, is only counted.
 
     Attributes:
-        refused_by_subscribers: how many such nacks there were.
-        late_for_subscribers: how many messages `tell` has not waited for.
+        trouble: how much subscribers refused or confirmed late.
     """
 
     def __init__(
@@ -59,8 +49,8 @@ class BrokerPublisher:
         self._channel = channel
         self._history_parts = history_parts
         self._in_flight: dict[str, asyncio.Future[None]] = {}
-        self.refused_by_subscribers = 0
-        self.late_for_subscribers = 0
+        self.trouble = Trouble()
+        self._telling = Telling(channel, lambda: self.connected, self.trouble)
 
     @classmethod
     @asynccontextmanager
@@ -82,7 +72,11 @@ class BrokerPublisher:
         """
         async with await connect(url, name, patience_s=patience_s) as connection:
             channel = await connection.channel(on_return_raises=True)
-            yield cls(connection, channel, history_parts)
+            publisher = cls(connection, channel, history_parts)
+            try:
+                yield publisher
+            finally:
+                await publisher._telling.close()
 
     @property
     def connected(self) -> bool:
@@ -109,26 +103,23 @@ class BrokerPublisher:
                 async with self._alone_with(ids):
                     results = await self._send_all(messages)
         except TimeoutError:
-            raise _Late(f"no confirm within {timeout_s:g} s") from None
+            raise BrokerUnavailable(f"no confirm within {timeout_s:g} s") from None
         self._judge(messages, results)
 
     async def tell(self, *messages: Message) -> None:
         """Publish to subscribers, and wait for what they own only for a while.
 
         A queue without its leader or a costly binding of theirs confirms late; that is
-        counted, as a nack is, and nothing of ours is held by it.
+        counted, as a nack is, and does not hold the next call. What is late is told again
+        should the connection be lost before the confirm (`subscribers`).
 
         Raises:
-            BrokerUnavailable: the connection is down or was lost meanwhile.
+            BrokerUnavailable: the connection is down or was lost meanwhile, or the broker
+                has stopped reading from it.
             Refused: a message is too long; none was sent.
         """
-        try:
-            await self.publish(*messages, timeout_s=SUBSCRIBERS_S)
-        except _Late:
-            if not self.connected:
-                raise
-            self.late_for_subscribers += len(messages)
-            _log.warning("subscribers.late", count=len(messages))
+        _refuse_too_long(messages)
+        await self._telling.tell(messages)
 
     async def _send_all(self, messages: Sequence[Message]) -> list[object]:
         if not self.connected:
@@ -175,7 +166,7 @@ class BrokerPublisher:
             return Unroutable(f"nothing takes messages for {_public_name(message)}")
         if isinstance(result, DeliveryError):
             if message.exchange:
-                self.refused_by_subscribers += 1
+                self.trouble.refuse(message)
                 return None
             return BrokerUnavailable(f"refused: a message for {_public_name(message)}")
         if not isinstance(result, BaseException):

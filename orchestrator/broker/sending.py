@@ -35,10 +35,32 @@ async def send(channel: AbstractChannel, messages: Sequence[Message]) -> list[Co
     Raises:
         CONNECTION_EXCEPTIONS: the channel is closed; none was sent.
     """
+    return await _write(await _raw(channel), messages, None)
+
+
+async def send_draining(
+    channel: AbstractChannel, messages: Sequence[Message]
+) -> tuple[list[Confirm], Confirm]:
+    """As `send`, with one future more: done when the socket has room again, or is lost.
+
+    The connection's writer waits for that room before it writes anything further.
+    """
+    raw = await _raw(channel)
+    drained: Confirm = raw.create_future()
+    return await _write(raw, messages, drained), drained
+
+
+async def _raw(channel: AbstractChannel) -> Channel:
     raw = await channel.get_underlay_channel()
     if not isinstance(raw, Channel):
         raise TypeError(type(raw))
-    piece = _piece(raw, messages)
+    return raw
+
+
+async def _write(
+    raw: Channel, messages: Sequence[Message], drained: Confirm | None
+) -> list[Confirm]:
+    piece = _piece(raw, messages, drained)
     async with raw.lock:
         with ExitStack() as unless_sent:
             unless_sent.callback(_take_back, raw, raw.delivery_tag, messages)
@@ -59,7 +81,9 @@ def properties_of(message: Message) -> commands.Basic.Properties:
     )
 
 
-def _piece(raw: Channel, messages: Sequence[Message]) -> ChannelFrame:
+def _piece(
+    raw: Channel, messages: Sequence[Message], drained: Confirm | None
+) -> ChannelFrame:
     """The frames of all of them; where they go is often the same."""
     targets: dict[tuple[str, str], bytes] = {}
     parts: list[bytes] = []
@@ -69,7 +93,8 @@ def _piece(raw: Channel, messages: Sequence[Message]) -> ChannelFrame:
             targets[target] = marshal(_publish(*target), raw.number)
         parts.append(targets[target])
         parts += (marshal(frame, raw.number) for frame in _content(raw, message))
-    return ChannelFrame(payload=b"".join(parts), should_close=False)
+    payload = b"".join(parts)
+    return ChannelFrame(payload=payload, should_close=False, drain_future=drained)
 
 
 def _publish(exchange: str, routing_key: str) -> commands.Basic.Publish:

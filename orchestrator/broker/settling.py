@@ -5,7 +5,6 @@ A message whose channel is gone needs nothing: the broker delivers it again.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -26,9 +25,6 @@ from orchestrator.domain.dead import (
 from orchestrator.ports import Delivery, Message, Publisher, Queues
 
 _log = structlog.get_logger(__name__)
-
-#: What ends a worker in good order.
-STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 #: A reason is for people; a longer one only makes the message bigger.
 REASON_CHARS_MAX: Final = 500

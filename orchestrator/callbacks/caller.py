@@ -27,6 +27,7 @@ from orchestrator.callbacks.answers import (
     retry_after_s,
 )
 from orchestrator.callbacks.egress import Egress
+from orchestrator.callbacks.egress_names import NoRoom, looking_up_for
 from orchestrator.callbacks.egress_outlets import Limits, Outlets, Way
 from orchestrator.domain.delivery import Answer, Fault, NoAnswer, Reply
 from orchestrator.domain.egress import Forbidden
@@ -46,6 +47,7 @@ _CALL_ERRORS: Final = (
     AnswerTooLong,
     aiohttp.ClientError,
     HttpProcessingError,
+    NoRoom,
     OSError,
     UnicodeError,
 )
@@ -102,9 +104,10 @@ class HttpCaller:
         if url is None:
             return NoAnswer(fault=Fault.BAD_URL, duration_s=elapsed_s())
         try:
-            async with asyncio.timeout(post.timeout_s):
-                way = await self._outlets.way(post.requestor, url.with_user(None))
-                return await self._answer(way, post, url, elapsed_s)
+            with looking_up_for(post.requestor):
+                async with asyncio.timeout(post.timeout_s):
+                    way = await self._outlets.way(post.requestor, url.with_user(None))
+                    return await self._answer(way, post, url, elapsed_s)
         except Forbidden as error:
             _log.warning(
                 "egress.refused",
@@ -163,6 +166,8 @@ def fault_of(error: BaseException) -> Fault:
             | socket.gaierror()  # looked up for the proxy
         ):
             fault = Fault.CONNECT
+        case NoRoom():
+            fault = Fault.NO_ROOM
         case TimeoutError():
             fault = Fault.TIMEOUT
         case _:

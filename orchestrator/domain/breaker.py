@@ -30,8 +30,8 @@ BUSY_PAUSE: Final = timedelta(seconds=3)
 #: A pause is not doubled for ever; the longest is reached long before.
 _DOUBLINGS_MAX: Final = 16
 
-#: Refusals of our own: the endpoint was never asked.
-_NOT_ASKED: Final = frozenset({Fault.FORBIDDEN, Fault.BAD_URL})
+#: Refusals and faults of our own: the endpoint was never asked.
+_NOT_ASKED: Final = frozenset({Fault.FORBIDDEN, Fault.BAD_URL, Fault.NO_ROOM})
 
 
 class BreakerState(StrEnum):
@@ -167,7 +167,8 @@ def health_of(reply: Reply) -> Health:
 
     Ill is what is tried again: no answer, 408, 425, 5xx. 429 too: the endpoint asks for
     fewer requests, and only the breaker keeps the other callbacks away from it. A refusal
-    or an answer that is too long comes from an endpoint that works.
+    or an answer that is too long comes from an endpoint that works. What was never asked
+    is neither, whether it is tried again or not.
     """
     if isinstance(reply, Answer):
         return Health.ILL if reply.status in RETRIED_STATUSES else Health.WELL

@@ -27,7 +27,10 @@ _REDIRECTS: Final = range(300, 400)
 
 
 class Fault(StrEnum):
-    """Why there was no answer at all, or none that could be read."""
+    """Why there was no answer at all, or none that could be read.
+
+    `NO_ROOM` is a fault of ours: there was no look-up free for the endpoint's name.
+    """
 
     CONNECT = "connect"
     TIMEOUT = "timeout"
@@ -36,6 +39,7 @@ class Fault(StrEnum):
     TOO_LONG = "too_long"
     FORBIDDEN = "forbidden"
     BAD_URL = "bad_url"
+    NO_ROOM = "no_room"
 
     @property
     def final(self) -> bool:

@@ -4,7 +4,8 @@
     GET /chains/{chain_id}/events   of one of them, from its beginning to its end
 
 Each frame holds one event as everybody is told it; its id is the event's, and who comes
-back with it in `Last-Event-ID` gets what follows it, without a gap or a repeat.
+back with it in `Last-Event-ID` gets what follows it, without a gap or a repeat. Events of
+types that were not asked for leave only the id of the last of them.
 """
 
 from __future__ import annotations
@@ -174,7 +175,7 @@ async def _frames(
     async with aclosing(watch.pages(whose, begin.number)) as pages:
         async for page in pages:
             told = [one for one in page if wanted.all or wanted.takes(_type_of(one))]
-            yield _told(told)
+            yield _told(told, page)
 
 
 async def _frames_of_chain(
@@ -190,14 +191,9 @@ async def _frames_of_chain(
         async for page in pages:
             if over and not page:
                 return
-            types = [_type_of(one) for one in page]
-            over = _over(types, before=over)
-            told = [
-                one
-                for one, kind in zip(page, types, strict=True)
-                if one.number > begin.number and wanted.takes(kind)
-            ]
-            yield _told(told)
+            over = _over([_type_of(one) for one in page], before=over)
+            new = [one for one in page if one.number > begin.number]
+            yield _told([one for one in new if wanted.takes(_type_of(one))], new)
 
 
 async def _all_told(store: Store, whose: Whose, number: int) -> bool:
@@ -225,7 +221,13 @@ def _type_of(event: Recorded) -> str:
     return found
 
 
-def _told(events: list[Recorded]) -> bytes:
-    """As frames; none of them is a sign of life."""
-    frames = [f"id: {one.id}\ndata: {one.body}\n\n".encode() for one in events]
-    return b"".join(frames) or _SIGN_OF_LIFE
+def _told(told: list[Recorded], page: list[Recorded]) -> bytes:
+    """As frames, the last of which leaves the page's last id; none is a sign of life.
+
+    Without that id, who wants rare types would come back to a place long past, and who
+    has a chain's last event left out would never hear that this was all.
+    """
+    frames = [f"id: {one.id}\ndata: {one.body}\n\n" for one in told]
+    if page and page[-1:] != told[-1:]:
+        frames.append(f"id: {page[-1].id}\n\n")
+    return "".join(frames).encode() or _SIGN_OF_LIFE

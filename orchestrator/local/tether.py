@@ -6,17 +6,20 @@ tethered and keeps the process id. Nothing but the standard library, so that it 
 little.
 """
 
-import contextlib
 import ctypes
 import os
 import pwd
 import signal
 import sys
+import time
 
 #: `PR_SET_PDEATHSIG` of prctl(2).
 SET_PARENT_DEATH_SIGNAL = 1
 #: In place of a user's name.
 SAME_USER = "-"
+#: Without CAP_SYS_ADMIN the kernel takes one niceness of a group each 100 ms, whosever.
+GROUP_TRIES = 20
+GROUP_PAUSE_S = 0.05
 
 
 def main(parent_pid: int, user: str, niceness: int, argv: list[str]) -> None:
@@ -38,9 +41,21 @@ def main(parent_pid: int, user: str, niceness: int, argv: list[str]) -> None:
 
 def _step_back(niceness: int) -> None:
     os.nice(niceness)
+    _step_back_as_group(niceness)
+
+
+def _step_back_as_group(niceness: int) -> None:
     # Where the kernel groups processes by session, it weighs the groups first (sched(7)).
-    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as group:  # noqa: PTH123 - pathlib costs more than all of this
-        group.write(str(niceness))
+    for _ in range(GROUP_TRIES):
+        try:
+            with open("/proc/self/autogroup", "w") as group:  # noqa: PTH123 - pathlib costs more than all of this
+                group.write(str(niceness))
+        except BlockingIOError:  # others start just now
+            time.sleep(GROUP_PAUSE_S)
+        except OSError:  # there are no groups
+            return
+        else:
+            return
 
 
 def _become(user: str) -> None:

@@ -70,19 +70,36 @@ class Wire:
             self.refused.set()
             writer.transport.abort()
             return
-        far_reader, far_writer = await asyncio.open_connection(
-            self._target.host, self._target.port
-        )
-        self._streams |= {writer, far_writer}
+        self._streams.add(writer)
+        try:
+            await self._joined(reader, writer)
+        finally:
+            self._streams.discard(writer)
+            if not self._streams:
+                self.used.clear()
+
+    async def _joined(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Pass on what comes from either end until both have ended."""
+        try:
+            far_reader, far_writer = await asyncio.open_connection(
+                self._target.host, self._target.port
+            )
+        except OSError:  # there is no server: the near end learns it from us
+            writer.transport.abort()
+            return
+        if writer.is_closing():  # cut meanwhile, and perhaps mended since
+            far_writer.transport.abort()
+            return
+        self._streams.add(far_writer)
         self.used.set()
         always = asyncio.Event()
         always.set()
         await asyncio.gather(
             _pump(reader, far_writer, always), _pump(far_reader, writer, self._hears)
         )
-        self._streams -= {writer, far_writer}
-        if not self._streams:
-            self.used.clear()
+        self._streams.discard(far_writer)
 
 
 async def _pump(

@@ -114,9 +114,14 @@ class SqlStore:
 
     async def purge(self, ended_before: Callable[[str], datetime], *, limit: int) -> int:
         """Delete the secrets of chains that ended before; returns how many chains."""
-        return await self._database.write(
-            lambda connection: chains.purge(connection, ended_before, self._now(), limit)
-        )
+
+        def act(connection: Connection) -> int:
+            now = self._now()
+            count = chains.purge(connection, ended_before, now, limit)
+            endpoints.purge(connection, now)
+            return count
+
+        return await self._database.write(act)
 
     async def decide(self, slot: Slot, rule: Callable[[View], tuple[T, Changes]]) -> T:
         """Let a pure rule see and change the rows around one slot."""
@@ -316,6 +321,8 @@ class SqlStore:
         endpoints_max: int,
     ) -> list[Waiting]:
         """Lease the oldest parked rows of endpoints that a rule releases some of."""
+        if not await self._database.read(endpoints.ANY_RELEASABLE, now=now):
+            return []
         return await self._database.write(
             lambda connection: endpoints.release(
                 connection,

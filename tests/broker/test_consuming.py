@@ -270,13 +270,14 @@ async def test_undecodable_waits_too_while_dead_cannot_be_reached(
 
     unreachable = Unreachable()
     station.publisher = unreachable  # type: ignore[assignment] # it is a ports.Publisher
-    wrong = Undecodable("no JSON")
+    inbox = Inbox(failing(Undecodable("no JSON")))
     await publisher.publish(work(1))
 
-    async with station.working(Inbox(failing(wrong), failing(wrong))):
+    async with station.working(inbox):
         assert (await take(connection, "dead")).message_id == "m1"
 
     assert unreachable.calls == 2
+    assert inbox.given.qsize() == 1
 
 
 async def test_no_more_is_in_hand_than_can_be_handled(

@@ -190,7 +190,8 @@ async def test_a_nice_process_leaves_the_processors_to_others(tmp_path: Path) ->
     """By itself, and as the group that the kernel makes of its session."""
     async with Processes(tmp_path) as processes:
         pid = await processes.start("nice", python(OBEDIENT), niceness=7)
-        assert os.getpriority(os.PRIO_PROCESS, pid) == 7
+        ours = os.getpriority(os.PRIO_PROCESS, 0)  # these tests may be nice themselves
+        assert os.getpriority(os.PRIO_PROCESS, pid) == min(ours + 7, 19)
         group = Path(f"/proc/{pid}/autogroup")
         assert not group.exists() or group.read_text().endswith("nice 7\n")
 

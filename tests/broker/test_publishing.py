@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from aio_pika import DeliveryMode, RobustConnection
 
-from orchestrator.broker import publishing
+from orchestrator.broker import subscribers
 from orchestrator.broker.publishing import BrokerPublisher
 from orchestrator.broker.topology import (
     Queue,
@@ -219,25 +219,50 @@ async def test_a_subscribers_full_queue_is_counted_and_stops_nobody(
         Message(id="e1", exchange=EVENTS_EXCHANGE, routing_key="a.b.acme", body=b"{}")
     )
 
-    assert publisher.refused_by_subscribers == 1
+    assert publisher.trouble.refused == 1
 
 
 async def test_subscribers_that_confirm_late_are_counted_and_stop_nobody(
     publisher: BrokerPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A queue without its leader, or a costly binding, holds nothing of ours."""
-    monkeypatch.setattr(publishing, "SUBSCRIBERS_S", 0.0)
+    monkeypatch.setattr(subscribers, "SUBSCRIBERS_S", 0.0)
     event = Message(
         id="e1", exchange=EVENTS_EXCHANGE, routing_key="chain.started.acme", body=b"{}"
     )
 
     await publisher.tell(event, replace(event, id="e2"))
-    assert publisher.late_for_subscribers == 2
+    assert publisher.trouble.late == 2
 
     await publisher._connection.close()
     with pytest.raises(BrokerUnavailable):
         await publisher.tell(event)
-    assert publisher.late_for_subscribers == 2
+    assert publisher.trouble.late == 2
+
+
+async def test_late_events_whose_connection_is_lost_are_told_again(
+    wire: Wire, connection: RobustConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker has lost them with the connection; they come without a newer one."""
+    monkeypatch.setattr(subscribers, "SUBSCRIBERS_S", 0.2)
+    event = Message(
+        id="e1", exchange=EVENTS_EXCHANGE, routing_key="chain.started.acme", body=b"{}"
+    )
+    async with BrokerPublisher.open(wire.url, "cut off") as publisher:
+        wire.deafen()
+        await publisher.tell(event, replace(event, id="e2"))
+        await publisher.tell(replace(event, id="e3"))
+        assert publisher.trouble.late == 3
+        wire.cut()
+        wire.listen()
+        await eventually(lambda: _is_down(publisher))
+        async with connection.channel() as channel:
+            queue = await channel.declare_queue("told")
+            await queue.bind(EVENTS_EXCHANGE, "#")
+        wire.mend()
+
+        taken = [(await take(connection, "told")).message_id for _ in range(3)]
+        assert taken == ["e1", "e2", "e3"]
 
 
 async def test_an_error_does_not_repeat_the_body(publisher: BrokerPublisher) -> None:

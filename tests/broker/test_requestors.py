@@ -222,7 +222,7 @@ async def test_a_full_queue_of_theirs_holds_up_nothing_of_ours(
         )
     )
 
-    assert publisher.refused_by_subscribers == 100
+    assert publisher.trouble.refused == 100
     assert (await take(connection, Queues.CALLBACKS)).message_id == "m1"
 
 

@@ -305,7 +305,6 @@ async def test_a_reset_is_a_lost_connection(caller: Caller) -> None:
 )
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_no_bytes_raise(sent: bytes, head: bytes) -> None:

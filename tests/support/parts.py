@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -12,6 +12,7 @@ from orchestrator.background import Background
 from orchestrator.domain.breaker import BreakerPolicy
 from orchestrator.domain.claiming import Budget
 from orchestrator.domain.delivery import RetryPolicies, RetryPolicy
+from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.retention import Retention
 from orchestrator.gateway import Desk, Options, create_app
 from orchestrator.gateway.authentication import Authenticator
@@ -19,7 +20,7 @@ from orchestrator.gateway.intake import ResultIntake
 from orchestrator.gateway.operators import Operators
 from orchestrator.isolating import Switchboard
 from orchestrator.planning import Planner
-from orchestrator.ports import Store
+from orchestrator.ports import Hold, Store
 from orchestrator.preparing import Preparer
 from orchestrator.readiness import BROKER, STORE, Readiness
 from orchestrator.rows import RowSecrets
@@ -82,6 +83,19 @@ class Pauses:
 
 def _nothing() -> None:
     """Most pauses pass without news."""
+
+
+def holding(pauses: Pauses) -> Hold:
+    """Holds steps as a worker's holder does, with a pause of 1 s after each fault."""
+
+    async def hold(step: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                return await step()
+            except Unavailable:
+                await pauses(1.0)
+
+    return hold
 
 
 class SharedGateway:
@@ -268,6 +282,7 @@ class Parts:
             timeout_s=20.0,
             clock=self.clock,
             random=lambda: 0.5,
+            hold=holding(pauses),
             pause=pauses,
         )
 

@@ -7,7 +7,13 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from orchestrator.broker.holding import Faults, HandedBack, Holder, pause_s
+from orchestrator.broker.holding import (
+    Faults,
+    HandedBack,
+    Holder,
+    hold,
+    pause_s,
+)
 from orchestrator.domain.errors import (
     BackendRefused,
     BrokerUnavailable,
@@ -156,3 +162,60 @@ def test_there_is_no_moment_without_a_fault_when_one_follows_another() -> None:
 
     assert frozenset() not in told
     assert faults.now == {"BrokerUnavailable"}
+
+
+class Handling:
+    """A message that is handled in two steps, of which the second one may fail."""
+
+    def __init__(self, *errors: Exception) -> None:
+        """Nothing was done yet."""
+        self.posted = 0
+        self.rest = Action(*errors)
+
+    async def __call__(self) -> None:
+        """Do the first step, and hold the second."""
+        self.posted += 1
+        await hold(self._rest)
+
+    async def _rest(self) -> None:
+        await self.rest()
+
+
+async def test_what_was_done_before_a_step_that_is_held_is_not_repeated() -> None:
+    """What holds the step is told as if it held the message; it does."""
+    told: list[frozenset[str]] = []
+    faults = Faults("callbacks", told.append)
+    holder = Holder(faults=faults, stopping=asyncio.Event(), random=lambda: 0.0)
+    handling = Handling(STORE, STORE)
+
+    await holder.until_done(handling)
+
+    assert (handling.posted, handling.rest.tries) == (1, 3)
+    assert told == [{"StoreUnavailable"}, frozenset()]
+
+
+async def test_a_step_that_is_held_is_handed_back_too() -> None:
+    """With its message, when the process stops."""
+    bench = Bench()
+    bench.stopping.set()
+    handling = Handling(STORE, STORE)
+
+    with pytest.raises(HandedBack):
+        await bench.holder.until_done(handling)
+
+    assert (handling.posted, handling.rest.tries) == (1, 1)
+    assert bench.faults.now == frozenset()
+
+
+async def test_steps_are_held_by_the_holder_of_their_own_message() -> None:
+    """One worker that is to stop takes nothing out of another's hands."""
+    stopped, going_on = Bench(), Bench()
+    stopped.stopping.set()
+
+    ends = await asyncio.gather(
+        stopped.holder.until_done(Handling(STORE)),
+        going_on.holder.until_done(Handling(STORE)),
+        return_exceptions=True,
+    )
+
+    assert [type(end) for end in ends] == [HandedBack, type(None)]

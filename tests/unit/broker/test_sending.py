@@ -14,7 +14,7 @@ from pamqp.commands import Basic
 from pamqp.frame import unmarshal
 from pamqp.header import ContentHeader
 
-from orchestrator.broker.sending import properties_of, send
+from orchestrator.broker.sending import properties_of, send, send_draining
 from orchestrator.ports import Message
 
 TAG = 4
@@ -105,6 +105,21 @@ async def test_each_message_waits_for_the_confirm_of_its_own_tag(
     await asyncio.wait([work])
     await asyncio.sleep(0)
     assert raw.message_id_delivery_tag == {}
+
+
+async def test_who_wants_it_is_told_when_the_socket_has_room_again(
+    raw: Channel, channel: AbstractChannel
+) -> None:
+    """The writer waits for that room before it writes anything further."""
+    _, drained = await send_draining(channel, [TOLD])
+
+    piece = raw.write_queue.get_nowait()
+    assert piece.should_drain
+    assert not drained.done()
+    piece.drain()
+    assert drained.done()
+    await send(channel, [TOLD])
+    assert not raw.write_queue.get_nowait().should_drain
 
 
 async def test_what_was_not_written_takes_no_tag(

@@ -12,7 +12,7 @@ from aiohttp import AddrInfoType
 from aiohttp.abc import ResolveResult
 
 from orchestrator.callbacks import egress_names
-from orchestrator.callbacks.egress_names import SystemResolver
+from orchestrator.callbacks.egress_names import NoRoom, SystemResolver, looking_up_for
 
 #: Longer than anything here takes.
 PATIENCE_S = 5.0
@@ -24,11 +24,13 @@ class Servers:
     """The system's look-up, where names under `slow.example` hang until all may go.
 
     Attributes:
+        slow: how names end that hang.
         asked: the names in the order in which they were asked for.
         asking: how many hang.
     """
 
     def __init__(self) -> None:
+        self.slow: tuple[str, ...] = ("slow.example",)
         self.asked: list[str] = []
         self.asking = 0
         self._go = threading.Event()
@@ -41,7 +43,7 @@ class Servers:
             self.asking += 1
             self._more.notify_all()
         try:
-            if host.endswith("slow.example"):
+            if host.endswith(self.slow):
                 assert self._go.wait(PATIENCE_S)
         finally:
             with self._more:
@@ -73,12 +75,14 @@ def servers() -> Iterator[Servers]:
 
 
 def asking(
-    resolver: SystemResolver, *hosts: str
+    resolver: SystemResolver, *hosts: str, requestor: str = "acme"
 ) -> list[asyncio.Task[list[ResolveResult]]]:
     """Look-ups under way."""
-    return [
-        asyncio.create_task(resolver.resolve(host, 443, UNSPECIFIED)) for host in hosts
-    ]
+    with looking_up_for(requestor):
+        return [
+            asyncio.create_task(resolver.resolve(host, 443, UNSPECIFIED))
+            for host in hosts
+        ]
 
 
 async def test_what_is_found(servers: Servers) -> None:
@@ -148,6 +152,85 @@ async def test_a_look_up_that_takes_too_long_is_told(servers: Servers) -> None:
     assert servers.asked == ["a.slow.example"]
 
 
+async def test_one_requestor_does_not_take_all_threads(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many domains it makes up; it waits for room, and others do not."""
+    monkeypatch.setattr(egress_names, "LOOKUPS_OF_REQUESTOR_MAX", 3)
+    resolver = SystemResolver(PATIENCE_S, servers)
+    hosts = [f"a.n{number}.slow.example" for number in range(10)]
+    waiting = asking(resolver, *hosts, requestor="globex")
+    await servers.until_asked(3)
+    (mine,) = asking(resolver, "fast.test", requestor="acme")
+    await mine
+    assert servers.asking == 3
+    servers.go()
+    await asyncio.gather(*waiting)
+    assert sorted(servers.asked) == sorted([*hosts, "fast.test"])
+
+
+async def test_who_has_no_room_is_told_so(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before its time to connect is over: nothing is wrong with the name it wanted."""
+    monkeypatch.setattr(egress_names, "LOOKUPS_OF_REQUESTOR_MAX", 1)
+    resolver = SystemResolver(0.2, servers)
+    hanging = asking(resolver, "a.slow.example")
+    await servers.until_asked(1)
+    (kept,) = asking(resolver, "fast.test")
+    done, _ = await asyncio.wait([kept, *hanging], return_when=asyncio.FIRST_COMPLETED)
+    assert done == {kept}
+    with pytest.raises(NoRoom, match="no look-up is free"):
+        await kept
+    with pytest.raises(socket.gaierror, match="too long"):
+        await hanging[0]
+    assert servers.asked == ["a.slow.example"]
+
+
+async def test_whoever_waits_joins_a_look_up_that_has_room(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else has it done for the same name, so no room is needed."""
+    monkeypatch.setattr(egress_names, "LOOKUPS_OF_REQUESTOR_MAX", 1)
+    resolver = SystemResolver(PATIENCE_S, servers)
+    waiting = asking(resolver, "a.slow.example", requestor="globex")
+    waiting += asking(resolver, "b.slow.example", requestor="acme")
+    await servers.until_asked(2)
+    waiting += asking(resolver, "b.slow.example", requestor="globex")
+    servers.go()
+    await asyncio.gather(*waiting)
+    assert servers.asked == ["a.slow.example", "b.slow.example"]
+
+
+@pytest.mark.parametrize(
+    "first,second,together",
+    [
+        ("a.shop.co.uk", "b.shop.co.uk", True),
+        ("a.shop.co.uk", "a.bank.co.uk", False),
+        ("a.one.svc.cluster.local", "b.two.svc.cluster.local", False),
+        ("A.shop.example.", "b.SHOP.example", True),
+        ("shop.example", "bank.example", False),
+        ("localhost", "otherhost", False),
+    ],
+)
+async def test_whose_names_are_bounded_together(
+    servers: Servers,
+    monkeypatch: pytest.MonkeyPatch,
+    first: str,
+    second: str,
+    together: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    """Neighbours: those behind the same domain; a bare domain has none."""
+    monkeypatch.setattr(egress_names, "LOOKUPS_OF_DOMAIN_MAX", 1)
+    monkeypatch.setattr(servers, "slow", (first,))
+    resolver = SystemResolver(0.2, servers)
+    hanging = asking(resolver, first)
+    await servers.until_asked(1)
+    (found,) = await asyncio.gather(*asking(resolver, second), return_exceptions=True)
+    assert isinstance(found, NoRoom) is together
+    await asyncio.gather(*hanging, return_exceptions=True)
+
+
 async def test_one_domain_does_not_take_all_threads(
     servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,15 +250,17 @@ async def test_one_domain_does_not_take_all_threads(
 async def test_threads_are_bounded(
     servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With all of them taken, others wait their time and are told."""
+    """With all of them taken there is no room, but for who has none under way."""
     monkeypatch.setattr(egress_names, "LOOKUPS_MAX", 2)
     waiting = asking(SystemResolver(PATIENCE_S, servers), "a.example")
     await asyncio.gather(*waiting)
     resolver = SystemResolver(0.2, servers)
     hanging = asking(resolver, "a.slow.example", "b.slow.example", "c.slow.example")
     told = await asyncio.gather(*hanging, return_exceptions=True)
-    assert all(isinstance(one, socket.gaierror) for one in told)
+    assert [type(one) for one in told] == [socket.gaierror, socket.gaierror, NoRoom]
     assert (servers.asking, "c.slow.example" in servers.asked) == (2, False)
+    others = asking(resolver, "fast.test", requestor="globex")
+    assert (await asyncio.gather(*others))[0][0]["host"] == "192.0.2.1"
 
 
 async def test_closing_waits_for_nobody(servers: Servers) -> None:

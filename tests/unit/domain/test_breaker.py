@@ -82,6 +82,7 @@ def probed_by(callback_id: str) -> Endpoint:
         (NoAnswer(fault=Fault.TOO_LONG, duration_s=1), Health.WELL),
         (NoAnswer(fault=Fault.FORBIDDEN, duration_s=1), Health.UNKNOWN),
         (NoAnswer(fault=Fault.BAD_URL, duration_s=1), Health.UNKNOWN),
+        (NoAnswer(fault=Fault.NO_ROOM, duration_s=1), Health.UNKNOWN),
     ],
 )
 def test_what_a_reply_says_of_the_endpoint(reply: Reply, health: Health) -> None:

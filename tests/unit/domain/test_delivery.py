@@ -120,6 +120,7 @@ def test_passing_faults() -> None:
         "timeout",
         "tls",
         "disconnected",
+        "no_room",
     }
 
 

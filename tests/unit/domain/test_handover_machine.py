@@ -211,7 +211,6 @@ def play(examples: int, *phases: Phase) -> None:
             stateful_step_count=20,
             derandomize=True,
             database=None,
-            deadline=None,
             phases=phases,
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 from fastapi import FastAPI
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.domain.errors import StoreUnavailable
@@ -126,6 +126,13 @@ class Listener:
         part = await self.stream.part()
         assert part is not None
         assert self._read(part) == []
+
+    async def moved_to(self, event_id: str) -> None:
+        """Wait for this id without an event."""
+        while self.last_id != event_id:
+            part = await self.stream.part()
+            assert part is not None, "the stream has ended"
+            assert self._read(part) == []
 
     def _read(self, part: bytes) -> list[Event]:
         found = []
@@ -267,6 +274,21 @@ async def test_types_can_be_chosen(workshop: Workshop, types: str) -> None:
         assert ids(await listener.events(1)) == ["f"]
         await workshop.store.append_events([started("c"), failed("g", "C2")])
         assert ids(await listener.events(1)) == ["g"]
+
+
+async def test_the_place_moves_over_what_is_not_asked_for(workshop: Workshop) -> None:
+    """Who waits for what is rare does not read everything again at each return."""
+    app = quick(workshop)
+    path = "/events?type=chain.*&after=start"
+    async with listening(app, path) as listener:
+        await workshop.store.append_events([started("a")])
+        await listener.moved_to("a")
+        await workshop.store.append_events([failed("f", "C1"), started("b")])
+        assert ids(await listener.events(1)) == ["f"]
+        assert listener.last_id == "b"
+        await workshop.store.append_events([started("c"), failed("g", "C2")])
+        assert ids(await listener.events(1)) == ["g"]
+        assert listener.last_id == "g"
 
 
 @pytest.mark.parametrize("named", ["x", "never", "a b", "ä", "a" * 201])
@@ -427,6 +449,31 @@ async def test_who_has_not_had_the_end_is_told_it(workshop: Workshop) -> None:
         assert await listener.rest() == [written[1]]
 
 
+async def test_who_picks_types_also_hears_that_a_chain_is_over(
+    workshop: Workshop,
+) -> None:
+    """The last event was not asked for; its id is left, so there is nothing to come."""
+    app = quick(workshop, quiet_s=0.05)
+    chain_id, written = await over(workshop)
+    path = f"/chains/{chain_id}/events?type=chain.*"
+    async with listening(app, path) as listener:
+        assert await listener.rest() == [written[1]]
+        last = listener.last_id
+    answer = await get(app, path, last)
+    assert (answer.status, last) == (204, written[-1].id)
+
+
+async def test_who_comes_back_is_not_led_back_by_what_is_left_out(
+    workshop: Workshop,
+) -> None:
+    """A chain is read from its beginning, its listener stays where it was."""
+    chain_id, written = await a_chain(workshop)
+    path = f"/chains/{chain_id}/events?type=chain.*"
+    async with listening(quick(workshop), path, written[-1].id) as listener:
+        assert await listener.stream.part() == b":\n\n"
+        assert listener.last_id == written[-1].id
+
+
 async def test_an_end_that_is_not_written_yet_is_waited_for(workshop: Workshop) -> None:
     """The history may lag behind the chain's row."""
     app = quick(workshop, quiet_s=0.05)
@@ -562,7 +609,7 @@ async def test_a_slow_reader_has_one_page_in_memory() -> None:
 
 
 @given(story=STORIES)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 async def test_cut_off_at_any_moment_nothing_is_missing_or_twice(
     story: list[Written | Listened],
 ) -> None:

@@ -6,7 +6,7 @@ from random import Random
 from typing import TypeAlias
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
@@ -17,9 +17,6 @@ from schemas.irma import (
     session_request_from,
 )
 from tests.unit.schemas.go_reading import reading
-
-#: The machine may be busy; what is tried does not depend on how long it takes.
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 Fields: TypeAlias = dict[str, JsonValue]
 
@@ -205,7 +202,6 @@ def spelled(name: str, random: Random) -> str:
 
 
 @pytest.mark.trap("T34")
-@UNHURRIED
 @given(document=EXTENDED | PLAIN, seed=st.integers(0, 2**32))
 def test_what_is_written_says_what_was_read(document: Fields, seed: int) -> None:
     """An IRMA server reads from what we write what it would have read from what came."""
@@ -217,7 +213,6 @@ def test_what_is_written_says_what_was_read(document: Fields, seed: int) -> None
 
 
 @pytest.mark.trap("T34")
-@UNHURRIED
 @given(document=EXTENDED)
 def test_a_claim_holds_the_same_request(document: Fields) -> None:
     """An extended request is the same one inside the claims of a request JWT."""
@@ -227,7 +222,6 @@ def test_a_claim_holds_the_same_request(document: Fields) -> None:
     assert request_from_claims(claims) == request
 
 
-@UNHURRIED
 @given(
     value=JSON
     | st.builds(lambda request: {"request": request}, JSON)
@@ -258,7 +252,6 @@ def test_any_json_is_parsed_or_refused(value: JsonValue) -> None:
         assert session_request_from(request.to_wire()) == request
 
 
-@UNHURRIED
 @given(claims=st.dictionaries(st.sampled_from(["sub", "sprequest", "Iat"]), JSON))
 def test_any_claims_are_parsed_or_refused(claims: Fields) -> None:
     """No claims end in anything but a request or a refusal."""
@@ -267,7 +260,6 @@ def test_any_claims_are_parsed_or_refused(claims: Fields) -> None:
             assert request_from_claims({**claims, **subject}).attribute_ids()
 
 
-@UNHURRIED
 @given(body=st.binary() | st.text())
 def test_any_body_is_parsed_or_refused(body: bytes | str) -> None:
     """No body ends in anything but a request or a refusal."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import Final
 
-from orchestrator.ports import Message, Waiting
+from orchestrator.ports import PARKED, Message, Waiting
 from tests.support.samples import NOW
 from tests.support.workshop import Workshop
+
+SHOP: Final = "https://shop.example:443"
 
 
 def waiting(name: str, due_s: float = 0.0, body: bytes = b"{}") -> Waiting:
@@ -18,6 +22,11 @@ def waiting(name: str, due_s: float = 0.0, body: bytes = b"{}") -> Waiting:
         message=Message(id=f"{name}:work", routing_key="sessions", body=body),
         created_at=NOW,
     )
+
+
+def parked(name: str) -> Waiting:
+    """A callback that waits for its endpoint."""
+    return replace(waiting(name), kind=PARKED, endpoint=SHOP)
 
 
 def published(workshop: Workshop) -> list[str]:

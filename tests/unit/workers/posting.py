@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from orchestrator.broker.holding import Faults, Holder
 from orchestrator.domain.chain import Slot
 from orchestrator.domain.delivery import Answer, Reply
+from orchestrator.ports import Hold, Waiting
 from schemas.messages import (
     CallbackWork,
 )
@@ -37,3 +43,30 @@ async def post(
     await workshop.callback_worker(caller, pauses)(delivery(work))
     assert len(caller.posts) == len(replies)
     return caller, pauses
+
+
+def stopping() -> Hold:
+    """How steps are held in a process that is to stop."""
+    stop = asyncio.Event()
+    stop.set()
+    holder = Holder(faults=Faults("callbacks"), stopping=stop, random=lambda: 0.0)
+
+    async def hold(step: Callable[[], Awaitable[None]]) -> None:
+        await holder.until_done(step)
+
+    return hold
+
+
+@dataclass
+class Published(Pauses):
+    """Pauses in which a clock publishes what waits; then the broker is back."""
+
+    workshop: Workshop = field(kw_only=True)
+    rows: Sequence[Waiting] = ()
+
+    async def __call__(self, seconds: float) -> None:
+        """Keep the rows that were there, and delete them as the clock does."""
+        await super().__call__(seconds)
+        self.rows = await self.workshop.store.waiting(limit=10)
+        await self.workshop.store.drop_waiting([row.id for row in self.rows])
+        self.workshop.publisher.down = False

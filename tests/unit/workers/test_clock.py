@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -15,11 +16,12 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.ports import Changes, Message
 from orchestrator.sealing import Sealer
+from orchestrator.store import SqlStore
 from schemas.messages import IntakeWork, StartWork
-from tests.support.samples import disclosure, result_of
+from tests.support.samples import NOW, disclosure, result_of
 from tests.support.workshop import Workshop
 from tests.unit.conftest import LoseStore
-from tests.unit.workers.due import published, waiting
+from tests.unit.workers.due import SHOP, parked, published, waiting
 from workers.clock import LEASE
 
 
@@ -37,6 +39,19 @@ async def test_with_nothing_due_there_is_nothing_to_do(workshop: Workshop) -> No
     await workshop.begin()
     assert await workshop.beat() == 0
     assert workshop.publisher.calls == []
+
+
+async def test_a_clock_that_finds_nothing_begins_no_transaction(
+    workshop: Workshop, store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite has one writer, and the clock looks many times a second."""
+    await store.park([parked("p")], busy_until={SHOP: NOW + timedelta(seconds=9)})
+    writing = AsyncMock()
+    monkeypatch.setattr(store._database, "write", writing)
+    clock = workshop.clock_worker()
+    beats = (clock.publish_due, clock.check_due, clock.release_parked)
+    assert [await beat() for beat in beats] == [0, 0, 0]
+    writing.assert_not_awaited()
 
 
 async def test_what_is_not_confirmed_is_kept_and_comes_again(workshop: Workshop) -> None:

@@ -16,7 +16,8 @@ from orchestrator.ports import Waiting
 from tests.support.samples import RESULTS_KEPT, disclosure, result_of
 from tests.support.workshop import Workshop
 from tests.unit.conftest import LoseStore
-from tests.unit.workers.due import published, waiting
+from tests.unit.workers.due import parked, published, waiting
+from workers.clock import IDLE_S, PURGE_IDLE_S
 
 
 async def test_two_clocks_do_not_publish_the_same(workshop: Workshop) -> None:
@@ -65,6 +66,27 @@ async def test_what_is_left_is_worked_off_beside_the_users_of_now(
         assert loop.time() - rested >= worked_s
         stop.set()
         await running
+
+
+async def test_what_is_parked_is_released_without_a_rest(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each endpoint's portion is its throttle; a rest would only make it smaller."""
+    pauses: list[float] = []
+    stop = asyncio.Event()
+
+    async def note(_: asyncio.Event, pause_s: float) -> None:
+        pauses.append(pause_s)
+        if len(pauses) == 4:  # each beat has beaten
+            stop.set()
+        await stop.wait()
+
+    monkeypatch.setattr("workers.clock._stopped", note)
+    await workshop.store.park([parked("a")], busy_until={})
+    async with asyncio.timeout(5):
+        await workshop.clock_worker().run(stop)
+    assert published(workshop) == ["a:work"]
+    assert sorted(pauses) == [0.0, IDLE_S, IDLE_S, PURGE_IDLE_S]
 
 
 async def test_run_waits_out_faults(

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from orchestrator.broker.holding import HandedBack
 from orchestrator.domain import breaker
 from orchestrator.domain.breaker import BreakerState, Endpoint, Kept
 from orchestrator.domain.delivery import Fault, NoAnswer, Reply
@@ -23,7 +24,7 @@ from tests.support.parts import BREAKER, Pauses
 from tests.support.samples import NOW, TARGET, delivery
 from tests.support.workshop import Workshop
 from tests.unit.conftest import LoseStore
-from tests.unit.workers.posting import SLOT, TOKEN, answered, post
+from tests.unit.workers.posting import SLOT, TOKEN, Published, answered, post, stopping
 from workers.callback import CallbackWorker
 from workers.isolation import Gate
 from workers.places import Limits
@@ -178,24 +179,25 @@ async def test_nothing_is_parked_while_the_store_is_away(
     """It is held, and the app is not let go before there is a row."""
     gate = await paused(workshop)
     lose_store("park")
-    pauses = _Ending(3)
-    held = replace(worker(workshop, FakeCaller(), gate), pause=pauses)
-    with pytest.raises(asyncio.CancelledError):
+    held = replace(worker(workshop, FakeCaller(), gate), hold=stopping())
+    with pytest.raises(HandedBack):
         await held(delivery(workshop.callback(SLOT, TOKEN, waited_s=3.5)))
-    assert pauses.left == 0
     assert workshop.publisher.messages == []
 
 
-@dataclass
-class _Ending:
-    """Pauses, in the last of which the process comes to its end."""
-
-    left: int
-
-    async def __call__(self, _: float) -> None:
-        self.left -= 1
-        if not self.left:
-            raise asyncio.CancelledError
+async def test_what_a_clock_has_published_is_not_parked_again(
+    workshop: Workshop,
+) -> None:
+    """Its row was there before the broker went away; only the rest is left to do."""
+    pauses = Published(workshop.clock, workshop=workshop)
+    held = workshop.callback_worker(FakeCaller(), pauses)
+    held = replace(held, gate=await paused(workshop))
+    workshop.publisher.down = True
+    await held(delivery(workshop.callback(SLOT, TOKEN, waited_s=3.5)))
+    assert [row.kind for row in pauses.rows] == [PARKED]
+    assert await parked(workshop) == []
+    assert workshop.publisher.types == ["callback.parked"]
+    assert len(workshop.publisher.wake_ups) == 1
 
 
 async def test_failures_open_the_breaker(workshop: Workshop) -> None:
@@ -221,7 +223,8 @@ async def test_another_worker_learns_of_it(workshop: Workshop) -> None:
     told, reading, late = workshop.gate(), workshop.gate(), workshop.gate()
     told.learn(news)
     await reading.refresh()
-    late.learn(news.model_copy(update={"version": 5, "state": "closed"}))
+    later = news.version + 1
+    late.learn(news.model_copy(update={"version": later, "state": "closed"}))
     late.learn(news)
     assert [await gate.enter(work) for gate in (told, reading)] == [Kept.OPEN] * 2
     assert not isinstance(await late.enter(work), Kept)
@@ -365,6 +368,54 @@ async def test_an_opening_that_cannot_be_written_stops_nobody(
     for number in range(12):
         await working(delivery(callback(workshop, number)))
     assert workshop.publisher.types == ["callback.retrying"] * 12
+
+
+async def test_what_was_purged_is_forgotten(workshop: Workshop) -> None:
+    """Memory is that of endpoints with a row (G8), and their callbacks go through."""
+    gate = await opened(workshop)
+    news = news_of(await the_endpoint(workshop))
+    workshop.clock.advance(timedelta(days=2).total_seconds())
+    await workshop.clock_worker().purge_due()
+    assert await workshop.store.endpoints() == []
+    await gate.refresh()
+    assert not gate._known
+    assert not isinstance(await gate.enter(callback(workshop, 1)), Kept)
+    gate.learn(news)  # was late, and is corrected by the next reading
+    await gate.refresh()
+    assert not gate._known
+
+
+async def test_what_was_purged_and_made_anew_is_learned(workshop: Workshop) -> None:
+    """By the news alone, before anybody has read that the earlier one was purged."""
+    gate = await opened(workshop)
+    workshop.clock.advance(timedelta(days=2).total_seconds())
+    await workshop.clock_worker().purge_due()
+    later = workshop.publisher.events
+    endpoint, _ = await workshop.switchboard.change(
+        callback(workshop, 1).endpoint, lambda e: breaker.paused(e, None, NOW)
+    )
+    gate.learn(news_of(endpoint))
+    assert await gate.enter(callback(workshop, 1)) is Kept.PAUSED
+    ids = [event.id for event in (*later, *workshop.publisher.events)]
+    assert len(ids) == len(set(ids)) + len(later)
+
+
+async def test_what_is_told_while_rows_are_read_stays(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows may have been read before what it tells of was written."""
+    gate = workshop.gate()
+    origin = callback(workshop, 1).endpoint
+    before = replace(breaker.fresh(origin, NOW), version=3)
+    gate.learn(news_of(before))
+
+    async def nothing() -> list[Endpoint]:
+        gate.learn(news_of(replace(before, version=4, paused_at=NOW)))
+        return []
+
+    monkeypatch.setattr(workshop.store, "endpoints", nothing)
+    await gate.refresh()
+    assert await gate.enter(callback(workshop, 1)) is Kept.PAUSED
 
 
 async def test_what_was_counted_long_ago_is_forgotten(workshop: Workshop) -> None:

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.domain import breaker
 from orchestrator.domain.breaker import Endpoint
 from orchestrator.domain.delivery import Fault, NoAnswer, Reply
-from orchestrator.domain.errors import StoreUnavailable, Undecodable
+from orchestrator.domain.errors import Undecodable
 from orchestrator.domain.refusals import IN_A_ROW_MAX
 from orchestrator.domain.telling import EventUrl, EventUrls, Wanted
 from orchestrator.ports import PARKED, RETRY, Queues, Waiting, work_message
@@ -58,9 +58,14 @@ def work(event: ChainEvent | None = None) -> EventWork:
     return event_work(event, dump_event(event), URL)
 
 
-def teller(workshop: Workshop, caller: FakeCaller, urls: EventUrls = URLS) -> EventTeller:
+def teller(
+    workshop: Workshop,
+    caller: FakeCaller,
+    urls: EventUrls = URLS,
+    pauses: Pauses | None = None,
+) -> EventTeller:
     """A worker of the lane."""
-    callbacks = workshop.callback_worker(caller, Pauses(workshop.clock))
+    callbacks = workshop.callback_worker(caller, pauses or Pauses(workshop.clock))
     return EventTeller(
         callbacks=callbacks,
         urls=urls,
@@ -74,6 +79,7 @@ def teller(workshop: Workshop, caller: FakeCaller, urls: EventUrls = URLS) -> Ev
         timeout_s=20.0,
         clock=workshop.clock,
         random=callbacks.random,
+        hold=callbacks.hold,
     )
 
 
@@ -361,13 +367,38 @@ async def test_other_work_does_not_belong_there(workshop: Workshop) -> None:
         await teller(workshop, FakeCaller())(delivery(cancel))
 
 
-async def test_without_the_store_the_message_is_held(
-    workshop: Workshop, lose_store: LoseStore
+async def test_while_the_store_is_away_the_receiver_is_not_asked_again(
+    workshop: Workshop, lose_store: LoseStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The receiver is asked again then, and knows the event by its id."""
+    """It has answered: the retry becomes a row when the store is back."""
+    caller = FakeCaller([answered(500)])
+    pauses = Pauses(workshop.clock, meanwhile={3: monkeypatch.undo})
+    at_work = teller(workshop, caller, pauses=pauses)
     lose_store("put_waiting")
-    with pytest.raises(StoreUnavailable):
-        await tell(workshop, work(), answered(500))
+    await at_work(delivery(work()))
+    assert len(caller.posts) == 1
+    (row,) = await waiting(workshop)
+    assert row.kind == RETRY
+
+
+async def test_while_the_store_is_away_a_refusal_is_counted_once(
+    workshop: Workshop, lose_store: LoseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that is too many is kept by the pause it brings, once it can be written."""
+    caller = FakeCaller([answered(404)] * IN_A_ROW_MAX)
+    counted: list[int] = []
+
+    def back() -> None:
+        counted.append(at_work._refusals["acme"].in_a_row)
+        monkeypatch.undo()
+
+    pauses = Pauses(workshop.clock, meanwhile={3: back})
+    at_work = teller(workshop, caller, pauses=pauses)
+    lose_store("park")
+    assert await refused(workshop, at_work, *range(IN_A_ROW_MAX)) == IN_A_ROW_MAX - 1
+    assert len(caller.posts) == counted[0] == IN_A_ROW_MAX
+    (row,) = await waiting(workshop)
+    assert (row.kind, row.endpoint) == (PARKED, "events+acme")
 
 
 def test_deliveries_of_events_outlive_their_generation() -> None:
