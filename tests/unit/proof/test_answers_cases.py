@@ -31,7 +31,7 @@ def test_every_case_has_a_name_of_its_own(cases: list[Case]) -> None:
 
 
 def test_every_fault_and_every_row_of_the_table_is_a_case(cases: list[Case]) -> None:
-    """Each fault of an endpoint that the product tells apart, each answer of DESIGN §4."""
+    """Each fault of an endpoint that is told apart, and each answer of DESIGN §4."""
     met = {text.split(" ")[0] for case in cases for text in case.expected.decided}
     statuses = "200 201 202 204 206 301 302 307 400 401 404 408 410 425 429 500 502 503"
     ours = {Fault.NO_ROOM}
