@@ -14,7 +14,7 @@ from typing import Final
 from orchestrator.local.stack import Stack
 from orchestrator.proof.events_pace import Progress
 from orchestrator.proof.events_subscribers import Following
-from orchestrator.proof.history import cpu_s
+from orchestrator.proof.racing import cpu_s
 
 #: A subscriber is cut off so often at least, and once more for so many chains.
 CUTS_MIN: Final = 3

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -25,6 +24,7 @@ from orchestrator.local.stack import Plan, Stack
 from orchestrator.ports import Queues
 from orchestrator.proof.backlog import fill
 from orchestrator.proof.ground import Ground, Proof
+from orchestrator.proof.racing import cpu_s
 from orchestrator.proof.report import Promise, Report, Sheet
 from orchestrator.store.database import Database, open_database
 from orchestrator.store.tables import events
@@ -196,12 +196,6 @@ def _memory_mb(pid: int, field: str) -> float:
         if name == field:
             return int(value.split()[0]) / 1024
     raise ValueError(field)
-
-
-def cpu_s(pid: int) -> float:
-    """How much of a processor a process has taken so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def pace(looks: Sequence[Look], of: Callable[[Look], int]) -> float:
