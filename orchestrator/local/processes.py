@@ -1,8 +1,8 @@
 """Child processes of one machine: started ready, watched, stopped in order, none left.
 
-Each child is the leader of a session of its own, so that Ctrl-C reaches only the one who
-stops them in order, and is tethered (`tether.py`): where this process dies, even by
-kill -9, the kernel kills the child.
+Each child is tethered (`tether.py`): it leads a group of its own, so that Ctrl-C reaches
+only the one who stops them in order, and where this process dies, even by kill -9, the
+kernel kills the child.
 """
 
 import asyncio
@@ -62,6 +62,8 @@ class _Child:
     log: Path
     #: Nobody stopped it, so its end would be news.
     is_watched: bool = False
+    #: What it was asked to end by: a second time would hit its last moments.
+    asked: signal.Signals | None = None
     ended: asyncio.Task[int] = field(init=False)
 
 
@@ -179,7 +181,9 @@ class Processes:
         if child is None:
             return None
         child.is_watched = False
-        _signal(child, by)
+        if child.asked is not by:
+            child.asked = by
+            _signal(child, by)
         _signal(child, signal.SIGCONT)  # a frozen process could not hear the other
         try:
             async with asyncio.timeout(timeout_s):
@@ -210,7 +214,7 @@ class Processes:
         return name in self._children and not self._children[name].ended.done()
 
     def pid(self, name: str) -> int:
-        """The process id, which is also that of its group and session."""
+        """The process id, which is also that of its group."""
         return self._child(name).process.pid
 
     def log(self, name: str) -> Path:
@@ -242,7 +246,6 @@ class Processes:
                 stderr=subprocess.STDOUT,
                 env=env,
                 cwd=cwd or self._run_dir,
-                start_new_session=True,
             )
         child = _Child(name, process, log)
         child.ended = asyncio.create_task(self._watch(child), name=f"watch {name}")
@@ -261,6 +264,7 @@ class Processes:
 
     async def _killed(self, child: _Child) -> int:
         child.is_watched = False
+        _signal(child, signal.SIGKILL)  # it may not have a group of its own yet
         _kill_group(child.process.pid)
         exit_code = await asyncio.shield(child.ended)
         if self._children.get(child.name) is child:

@@ -187,13 +187,13 @@ async def test_logs_are_for_nobody_elses_eyes(tmp_path: Path) -> None:
 
 
 async def test_a_nice_process_leaves_the_processors_to_others(tmp_path: Path) -> None:
-    """By itself, and as the group that the kernel makes of its session."""
+    """Also where the kernel weighs sessions first: it stays in ours."""
     async with Processes(tmp_path) as processes:
         pid = await processes.start("nice", python(OBEDIENT), niceness=7)
         ours = os.getpriority(os.PRIO_PROCESS, 0)  # these tests may be nice themselves
         assert os.getpriority(os.PRIO_PROCESS, pid) == min(ours + 7, 19)
-        group = Path(f"/proc/{pid}/autogroup")
-        assert not group.exists() or group.read_text().endswith("nice 7\n")
+        assert os.getsid(pid) == os.getsid(0)
+        assert os.getpgid(pid) == pid  # and Ctrl-C does not reach it
 
 
 async def test_a_process_takes_its_helpers_along(tmp_path: Path) -> None:
