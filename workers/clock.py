@@ -10,6 +10,7 @@ deletes the secrets of chains that ended long ago.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,8 +31,8 @@ _log = structlog.get_logger(__name__)
 #: How long rows that were taken are ours.
 LEASE: Final = timedelta(seconds=10)
 
-#: Messages published at a time.
-MESSAGES: Final = 100
+#: Messages published at a time: so few that users of now do not wait behind a burst.
+MESSAGES: Final = 25
 
 #: Rows looked at at a time, side by side: a round takes as long as the backend may take
 #: for one answer, and a process that is to stop waits for one round (G9).
@@ -51,6 +52,10 @@ PURGE_IDLE_S: Final = 30.0
 
 #: The longest rest after work, however long that took.
 REST_MAX_S: Final = 1.0
+
+#: Messages that took longer to publish than this were published on a full machine.
+BRISK_S: Final = 0.025
+PUBLISH_REST_MAX_S: Final = 3.0
 
 #: The pause after a fault of broker or store.
 FAULT_PAUSE_S: Final = 1.0
@@ -82,8 +87,11 @@ class ClockWorker:
 
         `told` hears which kinds of fault beats fail with, whenever that has changed.
         """
+        publishing = _Pauses(
+            idle_s=IDLE_S, brisk_s=BRISK_S, rest_max_s=PUBLISH_REST_MAX_S
+        )
         beats = (
-            (self.publish_due, _Pauses(idle_s=IDLE_S)),
+            (self.publish_due, publishing),
             (self.check_due, _Pauses(idle_s=IDLE_S)),
             # Its rule is its throttle: so much of each endpoint, and no less.
             (self.release_parked, _Pauses(idle_s=RELEASE_IDLE_S, rest_max_s=0.0)),
@@ -163,16 +171,20 @@ class ClockWorker:
 class _Pauses:
     """Between one beat and the next.
 
-    While there is more, it rests as long as it has worked: what an outage has left is
-    worked off beside the users of now, and the slower all is, the more is theirs.
+    While there is more, it rests as long as it has worked, and as many times as long as
+    that took longer than work that is brisk: what an outage has left is worked off beside
+    the users of now, and the slower all is, the more is theirs.
     """
 
     idle_s: float
+    brisk_s: float = math.inf
     rest_max_s: float = REST_MAX_S
 
     def after(self, busy: int, took_s: float) -> float:
         """How long to pause after a beat that did so much in so long."""
-        return min(took_s, self.rest_max_s) if busy else self.idle_s
+        if not busy:
+            return self.idle_s
+        return min(took_s * max(1.0, took_s / self.brisk_s), self.rest_max_s)
 
 
 class _Faults:
