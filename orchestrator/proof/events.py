@@ -127,7 +127,8 @@ class _Run:
             meanwhile.create_task(history.kill(killed_at, progress))
             for one in self.followings:
                 cut_at = cut_moments(chance, chains)
-                meanwhile.create_task(cut_off(one, cut_at, progress, chance))
+                absent = cut_off(one, cut_at, progress, chance, chains)
+                meanwhile.create_task(absent)
             await self.users.play(chains, at_once=AT_ONCE, rate=rate)
             lasted_s = loop.time() - begin_s
             saying.cancel()

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from orchestrator.local.stack import Stack
 from orchestrator.proof.events_pace import Progress
-from orchestrator.proof.events_subscribers import Following
+from orchestrator.proof.events_subscribers import Following, Way
 from orchestrator.proof.racing import cpu_s
 
 #: A subscriber is cut off so often at least, and once more for so many chains.
@@ -25,6 +26,12 @@ _AWAY_S: Final = (1.0, 5.0)
 
 #: In the order in which they become active.
 _HISTORY: Final = ("history", "history-2", "history-3")
+
+#: These have a place to go on from however long they were away: they are once while this
+#: share of all chains is played.
+LONG_AWAY: Final = frozenset({Way.STREAM, Way.SSE})
+_LONG: Final = 0.5
+_LONG_BY: Final = 0.3
 
 #: Between these shares of all chains.
 _CUTS_WITHIN: Final = (0.05, 0.9)
@@ -47,16 +54,33 @@ async def cut_off(
     at: Sequence[int],
     progress: Progress,
     chance: random.Random,
+    chains: int,
 ) -> None:
-    """Cut a subscriber off at these moments, each time for some seconds."""
+    """Cut a subscriber off at these moments: for some seconds, some once for long."""
     if following.line is None:
         return
-    for done in at:
+    subscriber, loop = following.subscriber, asyncio.get_running_loop()
+    absences = [partial(asyncio.sleep, chance.uniform(*_AWAY_S)) for _ in at]
+    moments = [*at]
+    if subscriber.way in LONG_AWAY:
+        moments[0] = min(at[0], round(_LONG_BY * chains))
+        absences[0] = partial(progress.reached, moments[0] + long_away(chains))
+    for done, absence in zip(moments, absences, strict=True):
         await progress.reached(done)
-        away_s = chance.uniform(*_AWAY_S)
-        if await following.line.away(away_s):
-            following.subscriber.cuts += 1
-            following.subscriber.away_s += away_s
+
+        async def until(absence: Callable[[], Awaitable[None]] = absence) -> None:
+            before, since_s = progress.done, loop.time()
+            await absence()
+            subscriber.away_s += loop.time() - since_s
+            played = progress.done - before
+            subscriber.chains_away = max(subscriber.chains_away, played)
+
+        subscriber.cuts += int(await following.line.away(until))
+
+
+def long_away(chains: int) -> int:
+    """How many of these are played while a subscriber is away for long."""
+    return round(_LONG * chains)
 
 
 @dataclass

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from orchestrator.proof.events_books import Played
 from orchestrator.proof.events_expected import Expected
+from orchestrator.proof.events_faults import LONG_AWAY, long_away
 from orchestrator.proof.events_judging import Verdict, judge, went_wrong
 from orchestrator.proof.events_subscribers import Subscriber, Way
 from orchestrator.proof.outage_judging import verdict
@@ -21,6 +22,7 @@ _COLUMNS: Final = (
     "of",
     "cut off",
     "away s",
+    "chains away",
     "longest silence s",
     "to see",
     "seen",
@@ -105,6 +107,11 @@ def _run_promises(found: Found) -> list[Promise]:
             _not_cut_off(found),
         ),
         verdict(
+            "two of each kind that has a place to go on from are away for long",
+            f"while {long_away(found.asked):,} chains are played",
+            _not_away(found),
+        ),
+        verdict(
             f"the active history worker is killed {_KILLS} times",
             f"{found.kills} times",
             found.doubts if found.kills == _KILLS else ["too seldom"],
@@ -124,6 +131,12 @@ def _not_cut_off(found: Found) -> list[str]:
     """Of each kind two were cut off as often as was said."""
     often = Counter(one.way for one in found.subscribers if one.cuts >= found.cuts)
     return [f"{way}: {often[way]}" for way in Way if often[way] != _CUT_OFF]
+
+
+def _not_away(found: Found) -> list[str]:
+    long = long_away(found.asked)
+    away = Counter(one.way for one in found.subscribers if one.chains_away >= long)
+    return [f"{way}: {away[way]}" for way in LONG_AWAY if away[way] != _CUT_OFF]
 
 
 def _promises(judged: Sequence[tuple[Subscriber, Verdict]]) -> list[Promise]:
@@ -172,6 +185,7 @@ def _subscribers(judged: Sequence[tuple[Subscriber, Verdict]]) -> Sheet:
                 one.requestor,
                 str(one.cuts),
                 f"{one.away_s:.0f}",
+                f"{one.chains_away:,}",
                 f"{one.silence_s:.1f}",
                 f"{found.expected:,}",
                 f"{found.seen:,}",
@@ -211,6 +225,7 @@ def _figures_of(one: Subscriber, found: Verdict) -> dict[str, JsonValue]:
     return {
         "cuts": one.cuts,
         "away_s": round(one.away_s, 1),
+        "chains_away": one.chains_away,
         "longest_silence_s": round(one.silence_s, 1),
         "expected": found.expected,
         "seen": found.seen,

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol, TypedDict
@@ -51,6 +51,7 @@ class Subscriber:
         seen: events in the order in which they came, each id once.
         again: how many came once more and were passed over.
         cuts: how often it was cut off.
+        chains_away: most chains that were played while it was cut off.
         silence_s: the longest time in which nothing came.
         subscribed: set when it misses nothing from now on.
     """
@@ -61,6 +62,7 @@ class Subscriber:
     again: int = 0
     cuts: int = 0
     away_s: float = 0.0
+    chains_away: int = 0
     silence_s: float = 0.0
     subscribed: asyncio.Event = field(default_factory=asyncio.Event)
     _ids: set[str] = field(default_factory=set)
@@ -132,8 +134,8 @@ class InOrder:
 class Line(Protocol):
     """What a subscriber hangs on; it comes back by itself."""
 
-    async def away(self, away_s: float) -> bool:
-        """Cut it off for so long; false: there was nothing to cut."""
+    async def away(self, until: Callable[[], Awaitable[None]]) -> bool:
+        """Cut it off until then; false: there was nothing to cut."""
 
 
 @dataclass(frozen=True)
@@ -142,14 +144,14 @@ class Wired:
 
     wire: Wire
 
-    async def away(self, away_s: float) -> bool:
+    async def away(self, until: Callable[[], Awaitable[None]]) -> bool:
         """Cut off whatever is connected."""
         try:
             await asyncio.wait_for(self.wire.used.wait(), _BACK_S)
         except TimeoutError:
             return False
         self.wire.cut()
-        await asyncio.sleep(away_s)
+        await until()
         self.wire.mend()
         return True
 

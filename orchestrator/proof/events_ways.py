@@ -176,13 +176,13 @@ class Tail:
             await asyncio.sleep(PAUSE_S)
             await self._may.wait()
 
-    async def away(self, away_s: float) -> bool:
-        """Kill it, and do not look for so long."""
+    async def away(self, until: Callable[[], Awaitable[None]]) -> bool:
+        """Kill it, and do not look until then."""
         await self._runs.wait()
         self._runs.clear()
         self._may.clear()
         ran = await self.stack.processes.kill(self._name) is not None
-        await asyncio.sleep(away_s)
+        await until()
         self._may.set()
         return ran
 

@@ -41,7 +41,9 @@ POSTED = {one.chain_id: [Posted(1, Purpose.NEXT, Said.END)] for one in PLAYED}
 def subscriber(way: Way, n: int) -> Subscriber:
     """One that has seen everything; the first of each kind was never cut off."""
     key = KEYS[n]
-    one = Subscriber(way=way, requestor=key, cuts=3 if n else 0)
+    one = Subscriber(
+        way=way, requestor=key, cuts=3 if n else 0, chains_away=2 if n else 0
+    )
     for sequence, type_ in enumerate(TYPES, 1):
         one.note(
             {
@@ -125,9 +127,16 @@ def spare(one: Subscriber) -> None:
     one.cuts = 1
 
 
+def hurry_back(one: Subscriber) -> None:
+    """It was never away for long."""
+    one.chains_away = 1
+
+
 @pytest.mark.parametrize(
     "run, promise",
     [
+        (with_one(hurry_back, Way.SSE), "two of each kind that has a place"),
+        (with_one(hurry_back, Way.STREAM), "two of each kind that has a place"),
         (with_one(spare, Way.TAIL), "two of three subscribers"),
         (replace(found(), kills=1), "the active history worker"),
         (replace(found(), doubts=["history was idle"]), "the active history worker"),

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
-from orchestrator.proof.events_faults import cut_moments, cuts_of, kill_moments
-from orchestrator.proof.events_subscribers import Event, InOrder, Subscriber, Way
+import pytest
+
+from orchestrator.proof.events_faults import cut_moments, cut_off, cuts_of, kill_moments
+from orchestrator.proof.events_pace import Progress
+from orchestrator.proof.events_subscribers import (
+    Event,
+    Following,
+    InOrder,
+    Subscriber,
+    Way,
+)
 
 
 def event(sequence: int, chain_id: str = "A") -> Event:
@@ -83,3 +95,41 @@ def test_moments_are_amid_the_load() -> None:
         first, second = kill_moments(chance, chains)
         assert 0 < cuts[0] <= cuts[-1] < chains
         assert 0 < first < second < chains
+
+
+@dataclass
+class Cut:
+    """A line that is cut at once."""
+
+    progress: Progress
+
+    async def away(self, until: Callable[[], Awaitable[None]]) -> bool:
+        """Until then."""
+        await until()
+        return True
+
+
+@pytest.mark.parametrize(
+    "way, chains_away", [(Way.SSE, 50), (Way.STREAM, 50), (Way.QUEUE, 0)]
+)
+async def test_who_has_a_place_to_go_on_from_is_away_for_long(
+    way: Way, chains_away: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While half of all chains are played, once; all others for some seconds."""
+    monkeypatch.setattr("orchestrator.proof.events_faults._AWAY_S", (0.0, 0.0))
+    progress, one = Progress(), Subscriber(way=way, requestor="acme")
+
+    async def idle() -> None:
+        """Follows nothing."""
+
+    following = Following(subscriber=one, line=Cut(progress), at_work=idle)
+    cutting = asyncio.create_task(
+        cut_off(following, [10, 40, 90], progress, random.Random(1), 100)
+    )
+    for _ in range(100):
+        await progress.one_more()
+        for _ in range(5):  # whoever waits for this moment goes on
+            await asyncio.sleep(0)
+    await asyncio.wait_for(cutting, 5)
+    assert one.cuts == 3
+    assert one.chains_away == chains_away
