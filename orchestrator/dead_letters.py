@@ -15,7 +15,13 @@ from typing import Final
 import structlog
 from pydantic import JsonValue
 
-from orchestrator.domain.dead import DeadFilter, DeadLetter, is_letter_id, remembered
+from orchestrator.domain.dead import (
+    DeadFilter,
+    DeadLetter,
+    Owner,
+    is_letter_id,
+    remembered,
+)
 from orchestrator.domain.errors import NotDone, Refused, Unroutable
 from orchestrator.domain.operating import Tally, check_named
 from orchestrator.ports import (
@@ -59,11 +65,15 @@ class Shown:
     open_part: Mapping[str, JsonValue] | None
 
     @property
-    def chain_id(self) -> str | None:
-        """The chain it belongs to, as far as it says so."""
+    def owner(self) -> Owner:
+        """Whose it is, as far as it says so."""
         part = self.open_part or {}
-        named = part.get("chain_id", part.get("chainid"))
-        return named if isinstance(named, str) else None
+        chain_id = part.get("chain_id", part.get("chainid"))
+        requestor = part.get("requestor")
+        return Owner(
+            requestor=requestor if isinstance(requestor, str) else None,
+            chain_id=chain_id if isinstance(chain_id, str) else None,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +175,7 @@ class DeadDesk:
     def _did(self, what: str, held: HeldLetter, tally: Tally) -> None:
         letter = held.letter
         tally.done[letter.queue or UNKNOWN] += 1
-        chain_id = _shown(held).chain_id
+        chain_id = _shown(held).owner.chain_id
         _log.info(what, letter=letter.id, queue=letter.queue, chain_id=chain_id)
 
     async def _meant(
@@ -176,7 +186,7 @@ class DeadDesk:
             yield await self._named(which)
             return
         async for page in self._pages():
-            yield [held for held in page if which.takes(held.letter)]
+            yield [held for held in page if _meant(which, held)]
 
     async def _named(self, ids: Sequence[str]) -> list[HeldLetter]:
         """Named letters; of several that look the same, the oldest."""
@@ -202,6 +212,14 @@ class DeadDesk:
             count += len(page)
             self.seen(count)
             yield page
+
+
+def _meant(which: DeadFilter, held: HeldLetter) -> bool:
+    """Bodies are read only for what nothing else tells."""
+    letter = held.letter
+    if which.requestor is None and which.chain_ids is None:
+        return which.takes(letter)
+    return which.takes(letter, _shown(held).owner)
 
 
 def _shown(held: HeldLetter) -> Shown:

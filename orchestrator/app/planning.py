@@ -10,10 +10,15 @@ from orchestrator.settings import Settings
 
 def make_planner(settings: Settings, store: Store) -> Planner:
     """Makes plans and changes them."""
-    known = make_requestors(settings).by_key.values()
     return Planner(
         store=store,
         sealer=make_sealer(settings),
-        requestors={requestor.name: requestor.key for requestor in known},
+        requestors=requestor_keys(settings),
         clock=utc_now,
     )
+
+
+def requestor_keys(settings: Settings) -> dict[str, str]:
+    """The keys of those that are configured, by their names."""
+    known = make_requestors(settings).by_key.values()
+    return {requestor.name: requestor.key for requestor in known}

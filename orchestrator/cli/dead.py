@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -15,12 +14,14 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.app.planning import requestor_keys
 from orchestrator.broker.dead import DeadQueue
 from orchestrator.broker.publishing import BrokerPublisher
 from orchestrator.cli.asking import agreed, span
+from orchestrator.cli.dead_asked import Asked
 from orchestrator.cli.timeline import plain
 from orchestrator.dead_letters import DeadDesk, Shown
-from orchestrator.domain.dead import DeadFilter, Death
+from orchestrator.domain.dead import Death
 from orchestrator.domain.errors import NotConfigured, NotDone
 from orchestrator.domain.operating import Tally
 from orchestrator.ports import utc_now
@@ -37,37 +38,11 @@ _OTHERS: Final = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What the command line says of the letters that are meant."""
-
-    ids: Sequence[str] = ()
-    every: bool = False
-    queue: str | None = None
-    reason: str | None = None
-
-    def some(self) -> DeadFilter | Sequence[str]:
-        """Letters to be changed: named, filtered, or expressly all.
-
-        Raises:
-            NotConfigured: more than one of these is said, or none.
-        """
-        filtered = self.queue is not None or self.reason is not None
-        if [bool(self.ids), filtered, self.every].count(True) != 1:
-            raise NotConfigured(
-                "say which letters: their ids, or --queue and --reason, or --all"
-            )
-        return self.ids or self.filter()
-
-    def filter(self) -> DeadFilter:
-        """The filter alone."""
-        return DeadFilter(queue=self.queue, reason=self.reason)
-
-
 async def list_dead(
-    settings: Settings, which: DeadFilter, *, limit: int, as_json: bool
+    settings: Settings, asked: Asked, *, limit: int, as_json: bool
 ) -> None:
     """Print the oldest letters."""
+    which = asked.filter(requestor_keys(settings))
     async with _desk(settings) as desk:
         listing = await desk.listed(which, limit=limit)
         others = desk.dead.others
@@ -106,7 +81,7 @@ async def requeue_dead(settings: Settings, asked: Asked) -> None:
     Raises:
         NotDone: some of those that were meant are left.
     """
-    which = asked.some()
+    which = asked.some(requestor_keys(settings))
     async with _desk(settings) as desk:
         tally = await _done(desk.requeue(which))
     _print_tally("requeued", tally)
@@ -118,8 +93,8 @@ async def discard_dead(settings: Settings, asked: Asked, *, yes: bool) -> None:
     Raises:
         NotDone: some of those that were meant are left.
     """
-    which = asked.some()
-    what = "these letters" if asked.ids else _meant(asked)
+    which = asked.some(requestor_keys(settings))
+    what = "these letters" if asked.ids else asked.words()
     if not agreed(f"discard {what} for good? Their chains do not go on", yes=yes):
         print("nothing was changed")
         return
@@ -136,7 +111,8 @@ def shown_json(shown: Shown) -> dict[str, JsonValue]:
         "id": letter.id,
         "queue": letter.queue,
         "reason": None if letter.reason is None else scrubbed(letter.reason),
-        "chain": shown.chain_id,
+        "chain": shown.owner.chain_id,
+        "requestor": shown.owner.requestor,
         "diedAt": _iso(letter.died_at),
         "firstDiedAt": _iso(letter.first_died_at),
         "deliveries": letter.deliveries,
@@ -213,15 +189,6 @@ def _print_tally(what: str, tally: Tally) -> None:
 def _by_queue(counts: Mapping[str, int]) -> str:
     queues = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
     return f": {queues}" if queues else ""
-
-
-def _meant(asked: Asked) -> str:
-    words = [
-        "every letter",
-        f"from queue {asked.queue}" if asked.queue else "",
-        f"with '{asked.reason}' in its reason" if asked.reason else "",
-    ]
-    return " ".join(filter(None, words))
 
 
 def _worded(value: JsonValue) -> str:

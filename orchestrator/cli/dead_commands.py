@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
+from orchestrator.cli import replay_asked
+from orchestrator.cli.dead_asked import Asked
 from orchestrator.cli.options import Config, Json, run, settings_of
+from orchestrator.cli.selecting import (
+    Chain,
+    Chains,
+    Requestor,
+    Since,
+    Until,
+    options_of,
+)
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -17,26 +28,47 @@ Ids = Annotated[
     list[str] | None, typer.Argument(metavar="[ID]...", help="As the list shows them.")
 ]
 Every = Annotated[bool, typer.Option("--all", help="Every letter there is now.")]
-Queue = Annotated[str | None, typer.Option(help="Only what came from this queue.")]
-Reason = Annotated[
-    str | None, typer.Option(help="Only what has these words in its reason.")
-]
+
+
+def _meant(
+    *,
+    queue: Annotated[str | None, typer.Option(help="Only what came from there.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Only what has these words in its reason.")
+    ] = None,
+    requestor: Requestor = None,
+    since: Since = None,
+    until: Until = None,
+    chain: Chain = None,
+    chains: Chains = None,
+) -> Asked:
+    """The options of every command that selects letters."""
+    of_chains = replay_asked.Asked(
+        requestor=requestor,
+        since=since,
+        until=until,
+        chains=tuple(chain or ()),
+        chains_file=chains,
+    )
+    return Asked(queue=queue, reason=reason, chains=of_chains)
+
+
+_selecting = options_of(_meant)
 
 
 @commands.command("list")
+@_selecting
 def list_dead(
+    *,
+    asked: Asked,
     config: Config = None,
-    queue: Queue = None,
-    reason: Reason = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
     as_json: Json = False,
 ) -> None:
     """List dead letters, the oldest first; looking changes nothing."""
     from orchestrator.cli import dead as at
-    from orchestrator.domain.dead import DeadFilter
 
-    which = DeadFilter(queue=queue, reason=reason)
-    run(at.list_dead(settings_of(config), which, limit=limit, as_json=as_json))
+    run(at.list_dead(settings_of(config), asked, limit=limit, as_json=as_json))
 
 
 @commands.command("show")
@@ -52,32 +84,33 @@ def show_dead(
 
 
 @commands.command("requeue")
+@_selecting
 def requeue_dead(
+    *,
+    asked: Asked,
     ids: Ids = None,
     config: Config = None,
     every: Every = False,
-    queue: Queue = None,
-    reason: Reason = None,
 ) -> None:
-    """Send letters back to the queues they came from."""
+    """Send letters back to the queues they came from: their chains go on."""
     from orchestrator.cli import dead as at
 
-    asked = at.Asked(ids=tuple(ids or ()), every=every, queue=queue, reason=reason)
+    asked = replace(asked, ids=tuple(ids or ()), every=every)
     run(at.requeue_dead(settings_of(config, "chainctl"), asked))
 
 
 @commands.command("discard")
+@_selecting
 def discard_dead(
-    ids: Ids = None,
     *,
+    asked: Asked,
+    ids: Ids = None,
     config: Config = None,
     every: Every = False,
-    queue: Queue = None,
-    reason: Reason = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Remove letters for good; the chains they belong to do not go on."""
     from orchestrator.cli import dead as at
 
-    asked = at.Asked(ids=tuple(ids or ()), every=every, queue=queue, reason=reason)
+    asked = replace(asked, ids=tuple(ids or ()), every=every)
     run(at.discard_dead(settings_of(config, "chainctl"), asked, yes=yes))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from functools import wraps
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from orchestrator.cli.options import Config, Json, run, settings_of
 from orchestrator.cli.replay_asked import Asked
+from orchestrator.cli.selecting import (
+    Chain,
+    Chains,
+    Requestor,
+    Since,
+    Until,
+    options_of,
+)
 from orchestrator.domain.failing import FailureReason
 from orchestrator.domain.replaying import FAILURE_RATIO_MAX, PACE, PACE_MAX
 from orchestrator.domain.selecting import PACE_MIN, How
@@ -32,7 +36,7 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="As the list shows it.")]
 
 def _meant(
     *,
-    requestor: Annotated[str | None, typer.Option(help="Only this requestor's.")] = None,
+    requestor: Requestor = None,
     endpoint: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Only at this endpoint; any URL there will do."),
@@ -44,19 +48,10 @@ def _meant(
         int | None, typer.Option(min=100, max=599, help="Only what was answered by this.")
     ] = None,
     step: Annotated[int | None, typer.Option(min=1, help="Only at this step.")] = None,
-    since: Annotated[
-        str | None, typer.Option(help="Only failed since then: 10m, 2h, 1d or a time.")
-    ] = None,
-    until: Annotated[str | None, typer.Option(help="Only failed before then.")] = None,
-    chain: Annotated[
-        list[str] | None, typer.Option("--chain", help="Only this chain.")
-    ] = None,
-    chains: Annotated[
-        Path | None,
-        typer.Option(
-            "--chains", help="Only chains in this file, one a line; - is stdin."
-        ),
-    ] = None,
+    since: Since = None,
+    until: Until = None,
+    chain: Chain = None,
+    chains: Chains = None,
 ) -> Asked:
     """The options of every command that selects failures."""
     return Asked(
@@ -72,25 +67,7 @@ def _meant(
     )
 
 
-_SELECTING: Final = tuple(inspect.signature(_meant, eval_str=True).parameters.values())
-
-
-def _selecting(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of a selection; it gets what they say as `asked`."""
-    own = inspect.signature(command, eval_str=True).parameters.values()
-    options = [option for option in own if option.name != "asked"]
-
-    @wraps(command)
-    def selecting(**given: object) -> None:
-        said = {option.name: given.pop(option.name) for option in _SELECTING}
-        command(asked=_meant(**said), **given)  # type: ignore[arg-type]  # Typer's word
-
-    both = inspect.Signature([*_SELECTING, *options])
-    selecting.__signature__ = both  # type: ignore[attr-defined]  # Typer looks for it
-    selecting.__annotations__ = {
-        one.name: one.annotation for one in (*_SELECTING, *options)
-    }
-    return selecting
+_selecting = options_of(_meant)
 
 
 @commands.command("plan")

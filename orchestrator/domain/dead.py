@@ -138,19 +138,63 @@ def remembered(letter: DeadLetter) -> dict[str, str | int]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Owner:
+    """Whose a letter is, as far as its body says so."""
+
+    requestor: str | None = None
+    chain_id: str | None = None
+
+
+#: Its body cannot be decoded, or it is nobody's.
+NOBODY: Final = Owner()
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeadFilter:
-    """Which letters are meant: of a queue, with a reason that has these words in it."""
+    """Which letters are meant; what is None does not matter.
+
+    Attributes:
+        queue: where they came from.
+        reason: words in their reason, in any case.
+        requestor: whose chains, by its key.
+        chain_ids: which chains.
+        since: the last time they died, at the earliest.
+        until: the same, and before then.
+    """
 
     queue: str | None = None
     reason: str | None = None
+    requestor: str | None = None
+    chain_ids: frozenset[str] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
-    def takes(self, letter: DeadLetter) -> bool:
+    @property
+    def is_open(self) -> bool:
+        """Whether every letter is meant."""
+        return self == DeadFilter()
+
+    def takes(self, letter: DeadLetter, owner: Owner = NOBODY) -> bool:
         """Whether this letter is meant."""
         if self.queue is not None and letter.queue != self.queue:
             return False
-        return self.reason is None or (
-            self.reason.lower() in (letter.reason or "").lower()
-        )
+        if self.reason is not None and (
+            self.reason.lower() not in (letter.reason or "").lower()
+        ):
+            return False
+        if self.requestor is not None and owner.requestor != self.requestor:
+            return False
+        if self.chain_ids is not None and owner.chain_id not in self.chain_ids:
+            return False
+        return self._within(letter.died_at)
+
+    def _within(self, died_at: datetime | None) -> bool:
+        """Of what does not tell its time nobody knows."""
+        if self.since is None and self.until is None:
+            return True
+        if died_at is None or (self.since is not None and died_at < self.since):
+            return False
+        return self.until is None or died_at < self.until
 
 
 def told_time(time: datetime) -> str:

@@ -9,9 +9,9 @@ from aio_pika import RobustConnection
 
 from orchestrator.broker.publishing import BrokerPublisher
 from orchestrator.cli import dead as cli
-from orchestrator.cli.dead import Asked
+from orchestrator.cli.dead_asked import Asked
+from orchestrator.cli.replay_asked import Asked as OfChains
 from orchestrator.domain.chain import Slot
-from orchestrator.domain.dead import DeadFilter
 from orchestrator.domain.errors import BrokerUnavailable, NotConfigured
 from orchestrator.ports import Message
 from orchestrator.sealing import Sealer, new_key
@@ -23,7 +23,9 @@ from tests.support.samples import result_of
 
 pytestmark = pytest.mark.broker
 
-ALL = DeadFilter()
+ALL = Asked()
+
+CHAIN, OTHER = "01K00000000000000000000001", "01K00000000000000000000002"
 
 
 @pytest.fixture
@@ -114,12 +116,37 @@ async def test_letters_are_requeued_and_discarded(
     assert await is_empty(connection, "dead")
 
 
+async def test_letters_of_some_chains_are_requeued(
+    settings: Settings,
+    publisher: BrokerPublisher,
+    connection: RobustConnection,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And the others stay, as does what is nobody's."""
+    make = WorkMaker(sealer=Sealer(b"\x01" * 32, "k1", b"\x02" * 32))
+    notes = [
+        make.note(Slot(chain_id=id_, step=1), "acme", result_of("MARKER"))
+        for id_ in (CHAIN, OTHER)
+    ]
+    works = [buried(note.id, dump(note)) for note in notes]
+    await publisher.publish(*works, buried("m2", b"MARKER"))
+    await cli.requeue_dead(settings, Asked(chains=OfChains(chains=[CHAIN])))
+    assert capsys.readouterr().out.endswith("1 requeued: sessions 1\n")
+    assert (await take(connection, "sessions")).message_id == notes[0].id
+    assert [one["chain"] for one in await told(settings, capsys)] == [OTHER, None]
+
+
 @pytest.mark.parametrize(
     "asked,why",
     [
         (Asked(), "say which letters"),
         (Asked(ids=["m1"], every=True), "say which letters"),
         (Asked(every=True, queue="sessions"), "say which letters"),
+        (Asked(ids=["m1"], chains=OfChains(chains=[CHAIN])), "say which letters"),
+        (Asked(chains=OfChains(requestor="nobody")), "--requestor: 'nobody' is not"),
+        (Asked(chains=OfChains(since="soon")), "--since: it needs a span"),
+        (Asked(chains=OfChains(since="1h", until="2h")), "--since: .* is not before"),
+        (Asked(chains=OfChains(chains=["C1"])), "--chain: that is no id of a chain"),
         (Asked(ids=["m1"]), "is no id of a dead letter"),
         (Asked(ids=["m1~0123456789ab"]), "no such letter is in 'dead'"),
     ],

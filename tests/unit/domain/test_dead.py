@@ -10,6 +10,7 @@ from orchestrator.domain.dead import (
     DeadFilter,
     DeadLetter,
     Death,
+    Owner,
     dead_letter,
     is_letter_id,
     remembered,
@@ -125,3 +126,33 @@ def test_a_filter_takes_what_it_says() -> None:
     assert not DeadFilter(queue="session").takes(letter)
     assert not DeadFilter(queue="sessions", reason="other").takes(letter)
     assert not DeadFilter(reason="step").takes(unknown)
+
+
+def test_a_filter_takes_whose_letters_it_says() -> None:
+    """What is nobody's is nobody's."""
+    letter = buried()
+    acmes = Owner(requestor="acme", chain_id="C1")
+    for which in (DeadFilter(requestor="acme"), DeadFilter(chain_ids=frozenset({"C1"}))):
+        assert which.takes(letter, acmes)
+        assert not which.takes(letter, Owner(requestor="globex", chain_id="C2"))
+        assert not which.takes(letter)
+
+
+def test_a_filter_takes_what_died_in_its_time() -> None:
+    """From its beginning until before its end; what does not tell its time is not."""
+    letter, unknown = buried(), dead_letter("m1", b"", {}, [])
+    at = letter.died_at
+    assert at is not None
+    second = timedelta(seconds=1)
+    assert DeadFilter(since=at, until=at + second).takes(letter)
+    assert not DeadFilter(since=at + second).takes(letter)
+    assert not DeadFilter(until=at).takes(letter)
+    assert not DeadFilter(since=at).takes(unknown)
+    assert not DeadFilter(until=at).takes(unknown)
+
+
+def test_only_a_filter_that_says_nothing_is_open() -> None:
+    """Everything may only be meant expressly."""
+    assert DeadFilter().is_open
+    assert not DeadFilter(chain_ids=frozenset()).is_open
+    assert not DeadFilter(queue="sessions").is_open
