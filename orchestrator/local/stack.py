@@ -85,7 +85,7 @@ class Stack:
         """Start one more worker of a kind, or one that was ended; its process id."""
         argv = worker_argv(kind, self.config_file, lane)
         return await self.processes.start(
-            name or kind, argv, niceness=_niceness(kind, lane)
+            name or kind, argv, niceness=niceness_of(kind, lane)
         )
 
     async def start_gateway(self) -> int:
@@ -221,7 +221,7 @@ def _workers(plan: Plan) -> list[tuple[str, str, str | None]]:
     ]
 
 
-def _niceness(kind: str, lane: str | None) -> int:
+def niceness_of(kind: str, lane: str | None) -> int:
     """Whom users wait for goes before: the gateway, then what its answers need.
 
     All share one machine. After an outage there is a backlog, and whoever works it off

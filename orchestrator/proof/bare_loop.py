@@ -42,6 +42,8 @@ Json = dict[str, JsonValue]
 #: As long as a sealed one.
 _REPLY_TO: Final = f"http://127.0.0.1:20000/reply/v1.k1.{'x' * 420}"
 
+_TRACEPARENT: Final = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
@@ -138,7 +140,7 @@ def headers_of(work: Json, now: datetime) -> dict[str, str]:
         "webhook-timestamp": str(int(now.timestamp())),
         "Chain-Id": str(work["chain_id"]),
         "Chain-Step": str(work["step"]),
-        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "traceparent": _TRACEPARENT,
         "Chain-Reply-To": _REPLY_TO,
     }
 
@@ -157,6 +159,7 @@ def event_of(work: Json, event_id: str, status: int, duration_ms: int) -> Json:
         "generation": work["generation"],
         "requestor": work["requestor"],
         "causationid": work["cause"],
+        "traceparent": _TRACEPARENT,
         "type": "callback.answered",
         "data": {
             "endpoint": work["endpoint"],

@@ -25,7 +25,7 @@ from orchestrator.broker.connection import connect
 from orchestrator.broker.publishing import BrokerPublisher
 from orchestrator.broker.topology import Topology, declare, work_queue
 from orchestrator.domain.chain import Slot
-from orchestrator.local.stack import REQUESTOR, Plan, Stack
+from orchestrator.local.stack import REQUESTOR, Plan, Stack, niceness_of
 from orchestrator.ports import Message, Queues, work_message
 from orchestrator.proof.bare_loop import Names
 from orchestrator.proof.callbacks import Callbacks
@@ -139,7 +139,10 @@ async def _start_bare(
                 return
             await asyncio.sleep(LOOK_S)
 
-    await stack.processes.start(names.loop, argv, ready=until_it_consumes)
+    niceness = niceness_of("callback", None)
+    await stack.processes.start(
+        names.loop, argv, ready=until_it_consumes, niceness=niceness
+    )
     await channel.close()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.local.stack import Plan, _niceness, _workers
+from orchestrator.local.stack import Plan, _workers, niceness_of
 from schemas.messages import Lane
 
 
@@ -26,6 +26,6 @@ def test_a_plan_has_no_more_processes_than_a_chain_needs() -> None:
 
 def test_workers_that_may_lag_leave_the_processors_to_those_in_flow() -> None:
     """A backlog is worked off beside the users of now, not before them."""
-    in_flow = {_niceness("session", None), _niceness("callback", Lane.LIVE)}
-    behind = {_niceness("history", None), _niceness("callback", Lane.REPLAY)}
+    in_flow = {niceness_of("session", None), niceness_of("callback", Lane.LIVE)}
+    behind = {niceness_of("history", None), niceness_of("callback", Lane.REPLAY)}
     assert 0 < max(in_flow) < min(behind)
