@@ -9,7 +9,7 @@ same id and sequence.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
@@ -86,13 +86,18 @@ class HistoryWorker:
         while pending:
             blocked: list[int] = []
             for index in pending:
-                if _may_go(events[index], batch[index].waited_s, known):
+                if _follows(events[index], known):
                     known.add(events[index].id)
                     ready.append(index)
                 else:
                     blocked.append(index)
             if len(blocked) == len(pending):
-                break
+                late = {n for n in blocked if batch[n].waited_s >= CAUSE_WAIT_S}
+                if (index := _overdue(blocked, events, late)) is None:
+                    break
+                known.add(events[index].id)
+                ready.append(index)
+                blocked.remove(index)
             pending = blocked
         return ready, pending
 
@@ -166,9 +171,24 @@ def _decoded(batch: Sequence[BatchDelivery]) -> tuple[dict[int, Event], dict[int
     return events, dead
 
 
-def _may_go(event: Event, waited_s: float, known: set[str]) -> bool:
-    cause = event.causationid
-    return cause is None or cause in known or waited_s >= CAUSE_WAIT_S
+def _follows(event: Event, known: set[str]) -> bool:
+    return event.causationid is None or event.causationid in known
+
+
+def _overdue(
+    blocked: Sequence[int], events: Mapping[int, Event], late: set[int]
+) -> int | None:
+    """The first that has waited for long enough, and whose cause is not here either.
+
+    However late they are, what is here goes in its order. Only if all are late and have
+    their causes here, the causes go round in a circle, and one has to begin.
+    """
+    here = {events[index].id for index in blocked}
+    alone = (index for index in blocked if events[index].causationid not in here)
+    found = next((index for index in alone if index in late), None)
+    if found is None and late.issuperset(blocked):
+        return blocked[0]
+    return found
 
 
 def _audience(event: Event) -> str:

@@ -61,6 +61,10 @@ class SealKeyUnknown(Unavailable):
     """A whole envelope of a key that is not here: not yet, or not any more."""
 
 
+class EventUnreadable(Unavailable):
+    """An event in the store is of a version that this process does not know."""
+
+
 class Refused(OrchestratorError):
     """Trying again would not help."""
 

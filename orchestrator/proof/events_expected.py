@@ -66,14 +66,15 @@ def expected(played: Played, posted: Sequence[Posted]) -> Expected:
         said = told.session(step, status, chained=chained)
         chained = said is Said.NEXT
         step = step + 1 if said in GOES_ON else 0
-    told.callback(Purpose.NOTIFY, 1)
+    noted = told.callback(Purpose.NOTIFY, 1)
     step_cut = len(played.sessions)
     return Expected(
         chain_id=played.chain_id,
         requestor=played.requestor,
         events=_sure(told.events, step_cut) if played.cut_off else told.events,
         repeats=told.repeats,
-        over=told.over or played.cut_off,
+        over=(told.over and (noted is not None or not played.script.notified))
+        or played.cut_off,
         blurred=played.cut_off,
     )
 

@@ -64,7 +64,7 @@ async def cut_off(
     moments = [*at]
     if subscriber.way in LONG_AWAY:
         moments[0] = min(at[0], round(_LONG_BY * chains))
-        absences[0] = partial(progress.reached, moments[0] + long_away(chains))
+        absences[0] = partial(_many_more, progress, long_away(chains))
     for done, absence in zip(moments, absences, strict=True):
         await progress.reached(done)
 
@@ -76,6 +76,10 @@ async def cut_off(
             subscriber.chains_away = max(subscriber.chains_away, played)
 
         subscriber.cuts += int(await following.line.away(until))
+
+
+async def _many_more(progress: Progress, chains: int) -> None:
+    await progress.reached(progress.done + chains)
 
 
 def long_away(chains: int) -> int:

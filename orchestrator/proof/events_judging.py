@@ -6,12 +6,30 @@ Nothing here asks anybody.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Final
 
 from orchestrator.proof.events_books import Played, Sighting
 from orchestrator.proof.events_expected import LEFT_OPEN, Expected, Kind
 from orchestrator.sandbox.wallet import StepStatus
+
+#: Of one step: what can only have happened after what.
+_FOLLOWS: Final = (
+    ("chain.started", "session.requested"),
+    ("session.requested", "session.started"),
+    ("session.started", "session.completed"),
+    ("session.started", "session.finished"),
+    ("session.started", "session.cancelled"),
+)
+#: What is told of a proved result, and what that leads to.
+_PROVED: Final = "session.completed"
+_CALLBACKS: Final = ("callback.retrying", "callback.answered", "callback.failed")
+_SETTLED: Final = (
+    ("callback.answered", "chain.completed"),
+    ("callback.failed", "chain.failed"),
+)
 
 
 @dataclass(kw_only=True)
@@ -23,7 +41,8 @@ class Verdict:
         seen: how many it has, each id once.
         missing: expected and not seen.
         duplicated: seen under another id though it happened once.
-        disordered: seen after an event of its chain that has no lower number.
+        disordered: seen after an event of its chain that has no lower number, or before
+            one that must have happened first.
         gaps: numbers of a chain that nothing was seen of.
         foreign: of somebody else, or of nobody.
     """
@@ -90,10 +109,36 @@ def _in_order(verdict: Verdict, chain_id: str, seen: Sequence[Sighting]) -> None
             verdict.disordered += 1
             verdict.faults.append(f"{chain_id}: {one.sequence} after {highest}")
         highest = max(highest, one.sequence)
+    _as_it_happened(verdict, chain_id, seen)
     numbers = {one.sequence for one in seen}
     if left_out := [n for n in range(1, highest) if n not in numbers]:
         verdict.gaps += len(left_out)
         verdict.faults.append(f"{chain_id}: nothing seen of {left_out}")
+
+
+def _as_it_happened(verdict: Verdict, chain_id: str, seen: Sequence[Sighting]) -> None:
+    """What led to something was seen before it, whatever numbers they have."""
+    first: dict[Kind, int] = {}
+    for place, one in enumerate(seen):
+        first.setdefault((one.step, one.type), place)
+    for before, after in _orders(first):
+        if first[before] > first[after]:
+            verdict.disordered += 1
+            verdict.faults.append(f"{chain_id}: {after} was seen before {before}")
+
+
+def _orders(first: Mapping[Kind, int]) -> Iterator[tuple[Kind, Kind]]:
+    """What is there of a chain, in pairs that can only have happened in this order."""
+    for step in sorted({step for step, _ in first}):
+        pairs = [*_FOLLOWS]
+        proved = (step, _PROVED) in first
+        if proved:
+            pairs += [*product([_PROVED], _CALLBACKS), *_SETTLED]
+        orders = [((step, one), (step, other)) for one, other in pairs]
+        if proved:
+            following = (step + 1, "session.requested")
+            orders.append(((step, "callback.answered"), following))
+        yield from (one for one in orders if first.keys() >= set(one))
 
 
 def agreed(

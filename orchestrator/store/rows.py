@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 from orchestrator.domain.breaker import BreakerState, Endpoint
 from orchestrator.domain.chain import Chain, ChainState, Slot, Step, StepState
+from orchestrator.domain.errors import EventUnreadable
 from orchestrator.ports import Message, Recorded, Waiting
-from schemas.events import EndpointChanged, Event, dump_event, parse_event
+from schemas.events import (
+    EndpointChanged,
+    Event,
+    EventInvalid,
+    dump_event,
+    parse_event,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import RowMapping
@@ -104,6 +111,20 @@ def event_of(row: RowMapping) -> Event:
     """A row as its event."""
     body: str = row["body"]
     return parse_event(body.encode())
+
+
+def readable_event_of(row: RowMapping) -> Event:
+    """A row as its event, where others wait for it.
+
+    Raises:
+        EventUnreadable: a newer version has written it; that one can go on with it.
+    """
+    try:
+        return event_of(row)
+    except EventInvalid as error:
+        event_id: str = row["id"]
+        why = f"event {event_id} cannot be read by this version: {error}"
+        raise EventUnreadable(why) from None
 
 
 def recorded_of(row: RowMapping) -> Recorded:

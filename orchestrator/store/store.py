@@ -41,6 +41,7 @@ from orchestrator.store.rows import (
     chain_of,
     endpoint_of,
     event_of,
+    readable_event_of,
     recorded_of,
     slot_values,
     step_of,
@@ -379,7 +380,7 @@ class SqlStore:
     async def unpublished_events(self, limit: int, part: int = 0) -> list[Event]:
         """A part's written events that are not marked as published, oldest first."""
         rows = await self._database.read(history.UNPUBLISHED, limit=limit, part=part)
-        return [event_of(row) for row in rows]
+        return [readable_event_of(row) for row in rows]
 
     async def unpublished_ids(self, limit: int, part: int = 0) -> list[str]:
         """The ids of these."""

@@ -119,6 +119,11 @@ def test_a_result_of_which_nothing_was_posted_yet_is_not_over() -> None:
     assert told(found) == sorted([*BEGUN, "1 session.completed", "1 session.finished"])
 
 
+def test_a_result_that_its_requestor_was_not_told_is_not_over() -> None:
+    """It wants it at its `callbackUrl`."""
+    assert not of(script("told at its callbackUrl"), SUCCESS, posted=[]).over
+
+
 def test_an_announced_session_that_nobody_has_played_is_not_over() -> None:
     """The endpoint has asked for it, so it has to be announced."""
     found = of(script("two steps"), SUCCESS, posted=[post(1, Said.NEXT)])

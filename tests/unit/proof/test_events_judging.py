@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.proof.events_books import Played, Sighting
-from orchestrator.proof.events_expected import Expected
+from orchestrator.proof.events_expected import Expected, Kind
 from orchestrator.proof.events_judging import Verdict, agreed, judge, went_wrong
 from orchestrator.proof.events_scripts import SCRIPTS
 from orchestrator.sandbox.wallet import StepStatus
@@ -67,7 +67,7 @@ def test_what_has_to_be_seen_and_no_more_is_no_fault() -> None:
             lambda seen: [*seen, replace_sequence(sighting(4, id_="again"), 5)],
             {"duplicated": 1},
         ),
-        (lambda seen: [seen[2], seen[0], seen[1], *seen[3:]], {"out_of_order": 1}),
+        (lambda seen: [seen[2], seen[0], seen[1], *seen[3:]], {"out_of_order": 2}),
         (lambda seen: [*seen[:-2], *seen[:-3:-1]], {}),
         (lambda seen: [*seen, sighting(1, "X")], {"foreign": 1}),
         (lambda seen: [*seen, sighting(1, "nobody's")], {"foreign": 1}),
@@ -86,6 +86,46 @@ def test_each_seeded_fault_is_found(seed: Seeded, faults: dict[str, int]) -> Non
 def replace_sequence(one: Sighting, sequence: int) -> Sighting:
     """The same event with another number."""
     return one._replace(sequence=sequence)
+
+
+def test_a_chain_that_is_told_backwards_is_found() -> None:
+    """Though its numbers rise by one each."""
+    types = reversed([*TYPES])
+    seen = [sighting(n)._replace(type=type_) for n, type_ in enumerate(types, 1)]
+    verdict = judge("acme", seen, {"A": due("A")})
+    assert verdict.counts == {
+        "missing": 0,
+        "duplicated": 0,
+        "out_of_order": 2,
+        "gaps": 0,
+        "foreign": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        ((1, "session.completed"), (1, "callback.answered")),
+        ((1, "callback.answered"), (1, "chain.completed")),
+        ((1, "callback.answered"), (2, "session.requested")),
+    ],
+)
+def test_what_led_to_something_is_told_before_it(before: Kind, after: Kind) -> None:
+    """Of a result that was proved; a notification may come after the end."""
+
+    def disordered(*kinds: Kind) -> int:
+        seen = [
+            Sighting(f"A-{n}", "acme", "A", step, type_, n)
+            for n, (step, type_) in enumerate(kinds, 1)
+        ]
+        one = Expected(chain_id="A", requestor="acme", events=Counter(kinds))
+        return judge("acme", seen, {"A": one}).disordered
+
+    proved = (1, "session.completed")
+    first = [] if before == proved else [proved]
+    assert disordered(*first, before, after) == 0
+    assert disordered(*first, after, before) == 1
+    assert disordered((1, "chain.completed"), (1, "callback.answered")) == 0
 
 
 def test_an_event_of_a_type_that_does_not_belong_there_is_found() -> None:

@@ -6,7 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.domain.errors import BrokerUnavailable, StoreUnavailable
+from orchestrator.domain.errors import (
+    BrokerUnavailable,
+    EventUnreadable,
+    StoreUnavailable,
+)
 from orchestrator.domain.telling import EventUrl, Wanted
 from orchestrator.ports import EVENTS_EXCHANGE, Message, Queues
 from schemas.events import (
@@ -169,6 +173,45 @@ async def test_an_event_waits_two_seconds_at_most(
     outcome = await workshop.history_worker()(batched)
     assert bool(outcome.done) == goes
     assert await written(workshop) == (["b", "c"] if goes else [])
+
+
+async def test_however_late_they_are_causes_come_first(workshop: Workshop) -> None:
+    """A batch that was held for long is all late, and nothing of it is lost."""
+    batched = batch(
+        *bodies(event("c", "b"), event("b", "a"), event("a", "gone")),
+        waited_s=[5.0] * 3,
+    )
+    outcome = await workshop.history_worker()(batched)
+    assert sorted(outcome.done) == [0, 1, 2]
+    assert await written(workshop) == ["a", "b", "c"]
+
+
+async def test_who_waits_for_one_that_waits_goes_after_it(workshop: Workshop) -> None:
+    """Its cause is here by now, and its own patience does not let it pass that."""
+    batched = batch(*bodies(event("b", "a"), event("a", "gone")), waited_s=[5.0, 0.1])
+    outcome = await workshop.history_worker()(batched)
+    assert (outcome.done, outcome.deferred) == ([], [0, 1])
+
+
+async def test_causes_in_a_circle_go_when_they_are_late(workshop: Workshop) -> None:
+    """Nobody waits for ever, whatever somebody has published."""
+    circle = bodies(event("a", "b"), event("b", "a"))
+    outcome = await workshop.history_worker()(batch(*circle, waited_s=[5.0, 0.1]))
+    assert outcome.done == []
+    outcome = await workshop.history_worker()(batch(*circle, waited_s=[5.0, 5.0]))
+    assert sorted(outcome.done) == [0, 1]
+
+
+async def test_what_a_newer_version_has_written_is_waited_for(
+    workshop: Workshop,
+) -> None:
+    """It has not told it yet. Nobody else's event is at fault, so none goes to `dead`."""
+    newer = event("new").model_copy(update={"type": "session.invented"})
+    await workshop.store.append_events([newer])
+    with pytest.raises(EventUnreadable, match="event new cannot be read") as caught:
+        await workshop.history_worker()(batch(*bodies(event("a"))))
+    assert caught.value.held
+    assert told(workshop) == []
 
 
 async def test_what_cannot_be_read_is_set_aside_with_its_reason(
