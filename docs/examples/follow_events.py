@@ -16,6 +16,10 @@ import aiohttp
 
 #: A lost connection is tried again after this long.
 PAUSE_S = 1.0
+#: What asking again would not mend: an id or a credential that is wrong, no such chain.
+REFUSED = {400, 401, 404}
+#: Of a chain that is over, all was told.
+NO_MORE = 204
 #: A sign of life comes every 15 s; who hears nothing for longer has lost the connection.
 SILENCE_S = 45.0
 
@@ -35,8 +39,8 @@ async def handle(event: dict[str, object]) -> None:
     print(json.dumps(event), flush=True)
 
 
-async def follow(url: str, token: str, kept: Path) -> None:
-    """Read until the connection is lost."""
+async def follow(url: str, token: str, kept: Path) -> bool:
+    """Read until the connection is lost; whether there is more to come."""
     last_id = last_kept(kept)
     headers = {"Authorization": token, "Last-Event-ID": last_id}
     timeout = aiohttp.ClientTimeout(total=None, sock_read=SILENCE_S)
@@ -45,8 +49,10 @@ async def follow(url: str, token: str, kept: Path) -> None:
         aiohttp.ClientSession(timeout=timeout, read_bufsize=2**20) as http,
         http.get(url, headers=headers) as response,
     ):
-        if response.status in {400, 401}:
+        if response.status in REFUSED:
             sys.exit(f"{response.status}: {await response.text()}")
+        if response.status == NO_MORE:
+            return False
         response.raise_for_status()
         print("subscribed", file=sys.stderr, flush=True)
         async for line in response.content:
@@ -56,14 +62,18 @@ async def follow(url: str, token: str, kept: Path) -> None:
             elif field == "data":
                 await handle(json.loads(text))
                 keep(kept, last_id)
+            elif not line.strip():  # a frame may have an id only: types were left out
+                keep(kept, last_id)
+    return True
 
 
 async def main() -> None:
-    """Connect again and again."""
+    """Connect again and again, until there is no more to come."""
     url, token = os.environ["EVENTS_URL"], os.environ["TOKEN"]
-    while True:
+    more = True
+    while more:
         try:
-            await follow(url, token, Path(sys.argv[1]))
+            more = await follow(url, token, Path(sys.argv[1]))
         except (aiohttp.ClientError, TimeoutError) as error:
             print(f"lost: {type(error).__name__}", file=sys.stderr, flush=True)
         await asyncio.sleep(PAUSE_S)

@@ -4,6 +4,7 @@ AMQP_URL=amqps://... python read_stream.py acme                     # all that i
 AMQP_URL=amqps://... python read_stream.py acme 2026-11-23T09:00Z   # from a point in time
 AMQP_URL=amqps://... python read_stream.py acme 4711                # from an offset
 
+A time without a zone is that of this machine.
 The offset of what was read last is kept in acme.offset, which goes before the argument.
 """
 
@@ -32,6 +33,12 @@ NO_STREAM = (
     " `chainctl requestors grant {0} --stream`"
 )
 
+#: Nor would this be one the next time.
+NO_PLACE = (
+    "{0!r} is no place in a stream: say first, last, next, an offset as 4711,"
+    " or a time as 2026-11-23T09:00Z"
+)
+
 #: Yours is a table with a unique column, written in the transaction of what you do.
 seen: set[str] = set()
 
@@ -44,7 +51,15 @@ def position(text: str, kept: Path) -> Position:
         return int(kept.read_text()) + 1
     if text.isdecimal():
         return int(text)
-    return text if text in {"first", "last", "next"} else datetime.fromisoformat(text)
+    if text in {"first", "last", "next"}:
+        return text
+    try:
+        begin = datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError):
+        sys.exit(NO_PLACE.format(text))
+    if begin.timestamp() < 0:  # AMQP counts seconds from 1970
+        sys.exit(NO_PLACE.format(text))
+    return begin
 
 
 def keep(kept: Path, message: AbstractIncomingMessage) -> None:

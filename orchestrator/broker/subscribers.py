@@ -2,8 +2,8 @@
 
 What integrators own may confirm late or never: a queue without its leader, a costly
 binding. Such messages are kept, as many as fit, and told again on a new connection if
-theirs is lost before the confirm; those told after them are hardly waited for. What the
-broker does not read from the socket is not added to.
+theirs is lost before the confirm; those that the same requestor is told after them are
+hardly waited for. What the broker does not read from the socket is not added to.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _log = structlog.get_logger(__name__)
 #: How long subscribers' queues may take to confirm before nobody waits for them.
 SUBSCRIBERS_S: Final = 2.0
 
-#: How long that is while earlier messages are late already.
+#: How long that is for a requestor of whom earlier messages are late already.
 BRIEFLY_S: Final = 0.05
 
-#: Late messages that are kept: some 20 batches of the history. With as many, each batch
-#: waits again as the first one did, and the oldest are kept no longer.
+#: Late messages that are kept: some 20 batches of the history. Of whoever has most of
+#: them the oldest are kept no longer, so everybody who is late stays known as late.
 LATE_MAX: Final = 10_000
 
 #: How long the broker may leave what it was sent before unread in the socket.
@@ -102,8 +102,7 @@ class Trouble:
     def _note(self, what: str, messages: Sequence[Message]) -> None:
         if not messages:
             return
-        keys = (message.routing_key.rpartition(".")[2] for message in messages)
-        self._unsaid.setdefault(what, Counter()).update(keys)
+        self._unsaid.setdefault(what, Counter()).update(map(_key_of, messages))
         if self._saying is None:
             loop = asyncio.get_running_loop()
             at = max(loop.time(), self._said_at + self._say_every_s)
@@ -141,10 +140,9 @@ class Telling:
             return
         async with self._sending:
             await self._tell_again()
-            patience_s = BRIEFLY_S if 0 < len(self._late) < LATE_MAX else SUBSCRIBERS_S
+            late = {_key_of(message) for message, _ in self._late}
             sent = await self._send(messages)
-        confirms = [confirm for _, confirm in sent]
-        await asyncio.wait(confirms, timeout=patience_s)
+        await _wait_for(sent, late)
         open_ = self._unsettled(sent)
         if any(confirm.done() for _, confirm in open_):
             raise BrokerUnavailable("the channel was lost before the confirm")
@@ -201,10 +199,10 @@ class Telling:
 
     def _keep(self, late: Sequence[Sent]) -> None:
         self._trouble.be_late([message for message, _ in late])
-        self._late += late
-        over = max(len(self._late) - LATE_MAX, 0)
-        self._trouble.let_go_of([message for message, _ in self._late[:over]])
-        del self._late[:over]
+        self._late, let_go = _as_fit([*self._late, *late], LATE_MAX)
+        self._trouble.let_go_of([message for message, _ in let_go])
+        for _, confirm in let_go:
+            confirm.cancel()  # nobody is to wait for it any more
         if self._seeing is None or self._seeing.done():
             self._seeing = asyncio.create_task(self._see_to_late())
 
@@ -217,6 +215,44 @@ class Telling:
                     await self._tell_again()
                 continue
             await asyncio.sleep(AGAIN_S)
+
+
+def _key_of(message: Message) -> str:
+    """Whose it is: the last word of where it goes."""
+    return message.routing_key.rpartition(".")[2]
+
+
+async def _wait_for(sent: Sequence[Sent], late: set[str]) -> None:
+    """Wait for confirms: briefly for those of requestors who are late already."""
+    briefly = [confirm for message, confirm in sent if _key_of(message) in late]
+    longer = [confirm for message, confirm in sent if _key_of(message) not in late]
+    if longer:
+        await asyncio.wait(longer, timeout=SUBSCRIBERS_S)
+    if briefly:
+        await asyncio.wait(briefly, timeout=BRIEFLY_S)
+
+
+def _as_fit(late: Sequence[Sent], most: int) -> tuple[list[Sent], list[Sent]]:
+    """The newest of each requestor's, as many as are its share, and the others."""
+    if len(late) <= most:
+        return list(late), []
+    shares = _shares(Counter(_key_of(message) for message, _ in late), most)
+    kept: list[Sent] = []
+    let_go: list[Sent] = []
+    for one in reversed(late):
+        key = _key_of(one[0])
+        (kept if shares[key] > 0 else let_go).append(one)
+        shares[key] -= 1
+    return kept[::-1], let_go[::-1]
+
+
+def _shares(counts: Counter[str], most: int) -> dict[str, int]:
+    """How many each may keep: those with few all, the others equally many."""
+    shares = {}
+    for sharers, (key, count) in reversed([*enumerate(counts.most_common(), start=1)]):
+        shares[key] = min(count, most // sharers)
+        most -= shares[key]
+    return shares
 
 
 def _is_lost(confirm: Confirm) -> bool:

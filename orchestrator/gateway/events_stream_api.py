@@ -23,7 +23,8 @@ from orchestrator.domain.errors import NotConfigured
 from orchestrator.domain.telling import Wanted
 from orchestrator.gateway.callers import caller
 from orchestrator.gateway.desk import Desk
-from orchestrator.gateway.events_stream import PAGE, EventsWatch, Whose
+from orchestrator.gateway.events_end import Story, all_told, ends
+from orchestrator.gateway.events_stream import EventsWatch, Whose
 from orchestrator.gateway.faults import Overloaded
 from orchestrator.gateway.problems import Problem
 from orchestrator.gateway.sse import HEADERS, EventStream
@@ -31,12 +32,6 @@ from orchestrator.ports import Recorded, Store
 
 #: In an event id's place: before the first event. No event has it, as theirs are longer.
 START: Final = "start"
-
-#: The types that end a chain; a replay takes that back.
-_ENDS: Final = frozenset(
-    {"chain.completed", "chain.failed", "chain.cancelled", "chain.expired"}
-)
-_REPLAYED: Final = "chain.replayed"
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _HEADERS: Final = {**HEADERS, "Cache-Control": "no-store"}
@@ -101,10 +96,10 @@ def events_stream_routes(desk: Desk, watch: EventsWatch | None = None) -> APIRou
             raise Problem(_NOT_FOUND, "there is no such chain of yours")
         place = _named(request, after)
         begin = await _begin(desk.store, whose, place or START)
-        if place and chain.ended_at and await _all_told(desk.store, whose, begin.number):
+        if place and chain.ended_at and await all_told(desk, whose, begin.number):
             # That is how an EventSource is told not to come back.
             return Response(status_code=_NO_CONTENT, headers=_HEADERS)
-        frames = _frames_of_chain(watch, whose, begin, wanted)
+        frames = _frames_of_chain(desk, watch, whose, begin, wanted)
         return _stream(desk, watch, whose, frames)
 
     return router
@@ -179,41 +174,21 @@ async def _frames(
 
 
 async def _frames_of_chain(
-    watch: EventsWatch, whose: Whose, begin: Begin, wanted: Wanted
+    desk: Desk, watch: EventsWatch, whose: Whose, begin: Begin, wanted: Wanted
 ) -> AsyncGenerator[bytes, None]:
-    """What follows, until the chain is over and nothing has followed for a while.
+    """What follows, until the chain is over and nothing more is to come.
 
     It is read from its beginning, to know whether it is over.
     """
     yield _COME_BACK + f"id: {begin.id}\n\n".encode()
-    over = False
+    story = Story()
     async with aclosing(watch.pages(whose, 0)) as pages:
         async for page in pages:
-            if over and not page:
+            if not page and await ends(desk, whose, story):
                 return
-            over = _over([_type_of(one) for one in page], before=over)
+            story.take(page)
             new = [one for one in page if one.number > begin.number]
             yield _told([one for one in new if wanted.takes(_type_of(one))], new)
-
-
-async def _all_told(store: Store, whose: Whose, number: int) -> bool:
-    """Whether a chain is over, and its newest event has this number."""
-    over, last = False, 0
-    while True:
-        page = await store.recorded(
-            whose.requestor, chain_id=whose.chain_id, after=last, limit=PAGE
-        )
-        over = _over([_type_of(one) for one in page], before=over)
-        last = page[-1].number if page else last
-        if len(page) < PAGE:
-            return over and last == number
-
-
-def _over(types: list[str], *, before: bool) -> bool:
-    over = before
-    for one in types:
-        over = one in _ENDS or (over and one != _REPLAYED)
-    return over
 
 
 def _type_of(event: Recorded) -> str:

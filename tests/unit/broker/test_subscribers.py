@@ -56,10 +56,12 @@ class FakeBroker:
         self.connected = True
         self.raw = self._opened()
 
-    def answer(self, *, nack: Sequence[int] = ()) -> None:
+    def answer(self, *, nack: Sequence[int] = (), leave: Sequence[int] = ()) -> None:
         """Confirm all that was read, except for these of it."""
         waiting = [one for one in self.raw.confirmations.values() if not one.done()]
         for place, confirm in enumerate(waiting):
+            if place in leave:
+                continue
             if place in nack:
                 confirm.set_exception(DeliveryError(None, Basic.Nack()))
             else:
@@ -206,6 +208,80 @@ async def test_while_some_are_late_the_next_ones_are_hardly_waited_for(
     assert not done, "all were confirmed, so the next ones have their time again"
     broker.answer()
     await asked
+
+
+async def test_however_many_are_late_the_next_ones_are_hardly_waited_for(
+    broker: FakeBroker, telling: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue that never confirms costs everybody its patience once, not ever again."""
+    monkeypatch.setattr(subscribers, "LATE_MAX", 2)
+    broker.confirms = False
+    await telling.tell(events("a", "b", "c"))
+    monkeypatch.setattr(subscribers, "SUBSCRIBERS_S", 2 * BOUND_S)
+    async with asyncio.timeout(BOUND_S):
+        await telling.tell(events("d"))
+    broker.answer()
+
+
+async def test_others_have_their_time_while_one_requestors_are_late(
+    broker: FakeBroker,
+    telling: Telling,
+    trouble: Trouble,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What they confirm within it is not lost with the process."""
+    broker.confirms = False
+    await telling.tell(events("a"))
+    monkeypatch.setattr(subscribers, "SUBSCRIBERS_S", 2 * BOUND_S)
+    both = [*events("b"), *events("c", key="globex")]
+    asked = asyncio.create_task(telling.tell(both))
+    await broker.heard("a", "b", "c")
+    done, _ = await asyncio.wait([asked], timeout=0.1)
+    assert not done, "globex has nothing late"
+
+    broker.answer(leave=[0, 1])
+    async with asyncio.timeout(BOUND_S):
+        await asked
+    assert trouble.late == 2
+    broker.answer()
+
+
+@pytest.mark.parametrize(
+    "globex, acme, kept",
+    [("x", "abcd", "xbcd"), ("wxyz", "a", "xyza"), ("wxyz", "abc", "yzbc")],
+)
+async def test_whoever_has_most_late_ones_makes_room(
+    broker: FakeBroker,
+    telling: Telling,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    globex: str,
+    acme: str,
+    kept: str,
+) -> None:
+    """One requestor's do not push out another's, not even older ones."""
+    monkeypatch.setattr(subscribers, "LATE_MAX", 4)
+    broker.confirms = False
+    await telling.tell(events(*globex, key="globex"))
+    await telling.tell(events(*acme))
+    broker.cut()
+    broker.told.clear()
+    broker.mend()
+    await broker.heard(*kept)
+
+
+async def test_what_was_let_go_holds_nobody_at_the_end(
+    broker: FakeBroker, telling: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its confirm may never come; only what is kept has its time once more."""
+    monkeypatch.setattr(subscribers, "LATE_MAX", 1)
+    broker.confirms = False
+    await telling.tell(events("a"))
+    await telling.tell(events("b"))
+    monkeypatch.setattr(subscribers, "SUBSCRIBERS_S", 2 * BOUND_S)
+    broker.raw.confirmations[2].set_result(Basic.Ack())
+    async with asyncio.timeout(BOUND_S):
+        await telling.close()
 
 
 async def test_only_so_many_late_ones_are_kept(

@@ -113,6 +113,44 @@ async def test_a_no_is_200_without_consent(headers: dict[str, str]) -> None:
     assert (answer.status, answer.body, allowed(answer)) == (200, b"", {})
 
 
+@pytest.mark.parametrize(
+    "path, consent",
+    [
+        ("/events", True),
+        ("/chains/C1/events", True),
+        ("/chains/C1/events/", False),
+        ("/chains/C1", False),
+        ("/chains/C1/of/events", False),
+        ("/chains//events", False),
+        ("/events/C1", False),
+        ("/events\n", False),
+        ("/session", False),
+        ("/session/abc/statusevents", False),
+        ("/session/abc/events", False),
+    ],
+)
+async def test_a_page_may_say_where_it_was_in_the_events(
+    path: str, *, consent: bool
+) -> None:
+    """No other route of ours knows that header, nor does an IRMA server."""
+    answer = await call(
+        app(),
+        "OPTIONS",
+        path,
+        headers=ORIGIN
+        | {
+            "Access-Control-Request-Method": "GET",
+            "Access-Control-Request-Headers": "authorization,last-event-id",
+        },
+    )
+    assert (answer.status, answer.body) == (200, b"")
+    assert allowed(answer) == (
+        {"origin": "*", "methods": "GET", "headers": "Authorization, Last-Event-Id"}
+        if consent
+        else {}
+    )
+
+
 async def test_a_preflight_varies_by_all_it_looks_at() -> None:
     """One header line each, as the IRMA server's library writes them."""
     exchange = Exchange(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
@@ -13,12 +13,20 @@ from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.domain.chain import Slot
 from orchestrator.domain.errors import StoreUnavailable
 from orchestrator.gateway import faults
 from orchestrator.gateway.events_stream import PAGE, EventsWatch, Whose
 from orchestrator.gateway.events_stream_api import events_stream_routes
 from orchestrator.ports import Recorded
+from orchestrator.work import event_work
 from schemas.events import (
+    CallbackAnswered,
+    CallbackAnsweredData,
+    CallbackParked,
+    CallbackParkedData,
+    CallbackRetrying,
+    CallbackRetryingData,
     ChainEnded,
     ChainEndedData,
     ChainReplayed,
@@ -26,14 +34,16 @@ from schemas.events import (
     EndpointChanged,
     EndpointChangedData,
     Event,
+    Purpose,
     SessionStarted,
     SessionStartedData,
+    dump_event,
     parse_event,
 )
 from schemas.messages import End
 from tests.support.asgi import Answer, Stream, call, streamed
-from tests.support.samples import NOW, SECRET
-from tests.support.workshop import Workshop
+from tests.support.samples import CALLBACK, NOW, SECRET, result_of
+from tests.support.workshop import Begun, Workshop
 
 #: How long anything that has to come may take on a busy machine.
 BOUND_S = 10.0
@@ -395,17 +405,36 @@ async def a_chain(workshop: Workshop) -> tuple[str, list[Event]]:
     )
 
 
-async def over(workshop: Workshop) -> tuple[str, list[Event]]:
-    """A chain of the requestor's that has ended, and its events."""
+async def ended(workshop: Workshop) -> Begun:
+    """A chain of the requestor's that has ended, a while ago; its session has not."""
     begun = await workshop.begin()
     await workshop.carry_on(workshop.callback(begun.slot, begun.token), End.FAILED)
-    return begun.id, await workshop.store.append_events(
+    workshop.clock.advance(60.0)
+    return begun
+
+
+async def told(workshop: Workshop, begun: Begun) -> list[Event]:
+    """Its events."""
+    return await workshop.store.append_events(
         [
             started(f"{begun.id}-a", chain=begun.id),
             failed(f"{begun.id}-b", begun.id),
             started(f"{begun.id}-c", chain=begun.id),
         ]
     )
+
+
+async def session_over(workshop: Workshop, begun: Begun) -> None:
+    """Its session has ended, too; that is said nowhere else."""
+    await workshop.report(begun.slot, result_of(begun.token, "DONE"))
+    await workshop.store.drop_waiting(await workshop.waiting())
+
+
+async def over(workshop: Workshop) -> tuple[str, list[Event]]:
+    """A chain of the requestor's of which nothing is to come, and its events."""
+    begun = await ended(workshop)
+    await session_over(workshop, begun)
+    return begun.id, await told(workshop, begun)
 
 
 async def test_a_chain_is_told_from_its_beginning(workshop: Workshop) -> None:
@@ -477,8 +506,8 @@ async def test_who_comes_back_is_not_led_back_by_what_is_left_out(
 async def test_an_end_that_is_not_written_yet_is_waited_for(workshop: Workshop) -> None:
     """The history may lag behind the chain's row."""
     app = quick(workshop, quiet_s=0.05)
-    begun = await workshop.begin()
-    await workshop.carry_on(workshop.callback(begun.slot, begun.token), End.FAILED)
+    begun = await ended(workshop)
+    await session_over(workshop, begun)
     await workshop.store.append_events([started("a", chain=begun.id)])
     path = f"/chains/{begun.id}/events"
     async with listening(app, path, "a") as listener:
@@ -495,6 +524,240 @@ async def test_a_replay_goes_on_after_the_end(workshop: Workshop) -> None:
     async with listening(app, f"/chains/{chain_id}/events") as listener:
         assert await listener.events(4) == [*written, *again]
         assert await listener.stream.part() == b":\n\n"
+
+
+def retrying(event_id: str, chain: str, purpose: Purpose = Purpose.NOTIFY) -> Event:
+    """A callback was not answered."""
+    return CallbackRetrying(
+        id=event_id,
+        subject=chain,
+        time=NOW,
+        chainid=chain,
+        step=1,
+        generation=0,
+        requestor="acme",
+        data=CallbackRetryingData(
+            endpoint="https://shop.example:443",
+            purpose=purpose,
+            attempt=1,
+            clock="background",
+            delay_ms=5000,
+            next_at=NOW,
+        ),
+    )
+
+
+def parked(event_id: str, chain: str) -> Event:
+    """A notification is kept back."""
+    return CallbackParked(
+        id=event_id,
+        subject=chain,
+        time=NOW,
+        chainid=chain,
+        step=1,
+        generation=0,
+        requestor="acme",
+        data=CallbackParkedData(
+            endpoint="https://shop.example:443",
+            purpose=Purpose.NOTIFY,
+            attempt=1,
+            kept="open",
+        ),
+    )
+
+
+def noted(event_id: str, chain: str) -> Event:
+    """A notification was answered."""
+    return CallbackAnswered(
+        id=event_id,
+        subject=chain,
+        time=NOW,
+        chainid=chain,
+        step=1,
+        generation=0,
+        requestor="acme",
+        data=CallbackAnsweredData(
+            endpoint="https://shop.example:443",
+            purpose=Purpose.NOTIFY,
+            attempt=2,
+            status=200,
+            duration_ms=7,
+            answer="noted",
+        ),
+    )
+
+
+async def still_told(app: FastAPI, chain_id: str, last_id: str) -> bool:
+    """Whether who has had all of a chain gets a stream that goes on."""
+    async with streamed(
+        app, f"/chains/{chain_id}/events", CREDENTIALS | {"Last-Event-ID": last_id}
+    ) as stream:
+        if stream.status == 204:
+            return False
+        parts = [await stream.part() for _ in range(3)]
+        return parts[1:] == [b":\n\n", b":\n\n"]
+
+
+async def test_a_notification_that_waits_keeps_a_chain_open(workshop: Workshop) -> None:
+    """What becomes of it is told, however late; then it is over."""
+    app = quick(workshop, quiet_s=0.01)
+    chain_id, written = await over(workshop)
+    slot = Slot(chain_id=chain_id, step=1)
+    work = workshop.callback(slot, "T", purpose=Purpose.NOTIFY)
+    row = workshop.make.again(work, 60.0, NOW)
+    await workshop.store.put_waiting(row)
+    last_id = written[-1].id
+    assert await still_told(app, chain_id, last_id)
+    async with listening(app, f"/chains/{chain_id}/events", last_id) as listener:
+        for _ in range(2):
+            assert await listener.stream.part() == b":\n\n"
+        await workshop.store.drop_waiting([row.id])
+        more = await workshop.store.append_events([noted("n", chain_id)])
+        assert await listener.events(1) == more
+        workshop.clock.advance(31.0)
+        assert await listener.rest() == []
+    assert not await still_told(app, chain_id, "n")
+
+
+async def test_what_has_waited_until_now_may_be_told_soon(workshop: Workshop) -> None:
+    """It has just left its row, for a worker: the stream goes on for a while."""
+    app = quick(workshop, quiet_s=0.01)
+    chain_id, written = await over(workshop)
+    slot = Slot(chain_id=chain_id, step=1)
+    work = workshop.callback(slot, "T", purpose=Purpose.NOTIFY)
+    row = workshop.make.again(work, 60.0, NOW)
+    await workshop.store.put_waiting(row)
+    path = f"/chains/{chain_id}/events"
+    async with listening(app, path, written[-1].id) as listener:
+        assert await listener.stream.part() == b":\n\n"
+        assert await listener.stream.part() == b":\n\n"
+        await workshop.store.drop_waiting([row.id])
+        for _ in range(3):
+            assert await listener.stream.part() == b":\n\n"
+        workshop.clock.advance(31.0)
+        assert await listener.rest() == []
+
+
+async def test_a_session_that_has_not_ended_keeps_its_chain_open(
+    workshop: Workshop,
+) -> None:
+    """Its end is found by a later look-up, and told."""
+    app = quick(workshop, quiet_s=0.01)
+    begun = await ended(workshop)
+    await workshop.store.drop_waiting(await workshop.waiting())
+    written = await told(workshop, begun)
+    assert await still_told(app, begun.id, written[-1].id)
+    await session_over(workshop, begun)
+    assert not await still_told(app, begun.id, written[-1].id)
+
+
+@pytest.mark.parametrize("untold", [retrying, parked])
+async def test_a_notification_on_its_way_keeps_a_chain_open(
+    workshop: Workshop, untold: Callable[[str, str], Event]
+) -> None:
+    """Its row is gone while it is POSTed; nothing of it was told yet."""
+    app = quick(workshop, quiet_s=0.01)
+    chain_id, _ = await over(workshop)
+    await workshop.store.append_events([untold("r", chain_id)])
+    assert await still_told(app, chain_id, "r")
+    await workshop.store.append_events([noted("n", chain_id)])
+    assert not await still_told(app, chain_id, "n")
+
+
+async def test_a_chain_that_runs_again_is_not_over(workshop: Workshop) -> None:
+    """Its row says so before the history tells that it was replayed."""
+    app = quick(workshop, quiet_s=0.01)
+    begun = await workshop.begin()
+    workshop.clock.advance(60.0)
+    await session_over(workshop, begun)
+    assert (await workshop.chain(begun.id)).ended_at is None
+    await told(workshop, begun)
+    async with listening(app, f"/chains/{begun.id}/events") as listener:
+        await listener.events(3)
+        for _ in range(2):
+            assert await listener.stream.part() == b":\n\n"
+
+
+async def test_what_is_deleted_is_told_no_more(workshop: Workshop) -> None:
+    """A chain that was erased owes nobody a notification."""
+    app = quick(workshop, quiet_s=0.01)
+    chain_id, _ = await over(workshop)
+    await workshop.store.append_events([retrying("r", chain_id)])
+    workshop.clock.advance(60.0)
+    await workshop.store.purge(lambda _: workshop.clock(), limit=9)
+    assert not await still_told(app, chain_id, "r")
+
+
+async def test_a_callback_for_the_next_session_ends_with_its_chain(
+    workshop: Workshop,
+) -> None:
+    """Nobody hears of it again once the chain has ended otherwise."""
+    app = quick(workshop, quiet_s=0.01)
+    chain_id, _ = await over(workshop)
+    await workshop.store.append_events([retrying("r", chain_id, Purpose.NEXT)])
+    assert not await still_told(app, chain_id, "r")
+
+
+async def test_an_event_for_a_url_keeps_no_chain_open(workshop: Workshop) -> None:
+    """No event tells how events are delivered, and that may take days."""
+    app = quick(workshop, quiet_s=0.01)
+    chain_id, written = await over(workshop)
+    for one in written:
+        assert isinstance(one, (SessionStarted, ChainEnded))
+        work = event_work(one, dump_event(one), CALLBACK)
+        await workshop.store.put_waiting(workshop.make.again(work, 60.0, NOW))
+    assert len(await workshop.waiting()) == len(written)
+    assert not await still_told(app, chain_id, written[-1].id)
+
+
+async def test_what_waits_is_looked_through_page_by_page(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notification that waits behind many events for a URL counts as well."""
+    monkeypatch.setattr("orchestrator.gateway.events_end._ROWS", 1)
+    app = quick(workshop, quiet_s=0.01)
+    chain_id, written = await over(workshop)
+    (first, *_) = written
+    assert isinstance(first, SessionStarted)
+    event = event_work(first, dump_event(first), CALLBACK)
+    slot = Slot(chain_id=chain_id, step=1)
+    work = workshop.callback(slot, "T", purpose=Purpose.NOTIFY)
+    await workshop.store.put_waiting(
+        workshop.make.again(event, 5.0, NOW), workshop.make.again(work, 60.0, NOW)
+    )
+    assert await still_told(app, chain_id, written[-1].id)
+
+
+async def test_who_comes_back_at_once_is_not_sent_away(workshop: Workshop) -> None:
+    """The first attempt at a notification may be under way: nothing tells of it yet."""
+    app = quick(workshop, quiet_s=0.01)
+    begun = await workshop.begin()
+    await workshop.carry_on(workshop.callback(begun.slot, begun.token), End.FAILED)
+    await session_over(workshop, begun)
+    written = await told(workshop, begun)
+    assert await still_told(app, begun.id, written[-1].id)
+    workshop.clock.advance(29.0)
+    assert await still_told(app, begun.id, written[-1].id)
+    workshop.clock.advance(2.0)
+    assert not await still_told(app, begun.id, written[-1].id)
+
+
+async def test_a_stream_does_not_end_while_nobody_can_say_what_waits(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is away when it would: the stream goes on, and ends later."""
+
+    async def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable("the database is away")
+
+    chain_id, written = await over(workshop)
+    app = quick(workshop, quiet_s=0.01)
+    async with listening(app, f"/chains/{chain_id}/events") as listener:
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(workshop.store, "waiting_rows", away)
+            assert await listener.events(3) == written
+            assert await listener.stream.part() == b":\n\n"
+        assert await listener.rest() == []
 
 
 async def test_a_chain_of_somebody_else_does_not_exist(workshop: Workshop) -> None:

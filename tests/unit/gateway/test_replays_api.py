@@ -200,6 +200,13 @@ async def test_a_plan_takes_what_a_dry_run_has_told(
         ({"all": True, "note": "\0"}, "note", "it holds what is no text"),
         ({"all": True, "cutOff": "2026-03-29T00:00"}, "cutOff", "it needs its zone"),
         ({"all": True, "cutOff": "2027-01-01T00:00Z"}, "cutOff", "it is yet to come"),
+        (
+            {"all": True, "cutOff": "0001-01-01T00:00:00+14:00"},
+            "cutOff",
+            "it is before the calendar's begin",
+        ),
+        ({"all": True, "cutOff": "1"}, "cutOff", "it needs a time with its zone"),
+        ({"all": True, "cutOff": "12h"}, "cutOff", "it needs a time with its zone"),
         ({"all": True, "kind": "erase"}, "kind", "Input should be 'replay' or 'handle'"),
         ({"all": True, "kind": "handle"}, "note", "needed: why these are not replayed"),
         (
