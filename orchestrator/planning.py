@@ -198,4 +198,7 @@ def _earlier(now: CutOff, until: datetime) -> CutOff:
         raise FieldInvalid("cutOff", "it needs its zone, as 2026-05-01T12:00:00Z")
     if until > now.at:
         raise FieldInvalid("cutOff", "it is yet to come")
-    return replace(now, at=until.astimezone(UTC))
+    try:
+        return replace(now, at=until.astimezone(UTC))
+    except OverflowError:
+        raise FieldInvalid("cutOff", "it is before the calendar's begin") from None

@@ -7,10 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+
+def _written_out(value: object) -> object:
+    """A time as text; a number would be read as seconds since 1970."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        msg = "it needs a time with its zone as 2026-05-01T12:00:00Z"
+        raise ValueError(msg) from None
 
 
 class _Asked(BaseModel):
@@ -70,7 +81,7 @@ class ReplayAsked(_Asked):
     filter: FailuresAsked = FailuresAsked()
     all: bool = False
     dry_run: bool = True
-    cut_off: datetime | None = None
+    cut_off: Annotated[datetime, BeforeValidator(_written_out)] | None = None
     pace: float | None = None
     endpoint_pace: float | None = None
     canary: bool | None = None

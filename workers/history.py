@@ -93,11 +93,11 @@ class HistoryWorker:
                     blocked.append(index)
             if len(blocked) == len(pending):
                 late = {n for n in blocked if batch[n].waited_s >= CAUSE_WAIT_S}
-                if (index := _overdue(blocked, events, late)) is None:
+                if (overdue := _overdue(blocked, events, late)) is None:
                     break
-                known.add(events[index].id)
-                ready.append(index)
-                blocked.remove(index)
+                known.add(events[overdue].id)
+                ready.append(overdue)
+                blocked.remove(overdue)
             pending = blocked
         return ready, pending
 

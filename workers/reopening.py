@@ -7,18 +7,22 @@ transaction that opens the generation. So it is made once, whoever dies in betwe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
 
 from orchestrator.domain import generations
 from orchestrator.domain.chain import Slot, Step, StepState
+from orchestrator.domain.errors import SealBroken, SealKeyUnknown
 from orchestrator.domain.generations import Again, Carried, NotReplayed, Opened
 from orchestrator.domain.ruling import preceding
 from orchestrator.ports import Clock, Message, Store, work_message
 from orchestrator.preparing import Preparer
 from orchestrator.rows import RowSecrets
 from orchestrator.rulings import Rulings
+from orchestrator.sealing import key_in
 from orchestrator.telemetry import bind_chain
 from orchestrator.work import WorkMaker, start_message
 from schemas.events import Purpose
@@ -60,7 +64,9 @@ class Reopener:
             url: where a result is POSTed to, if not where the step's request says.
 
         Raises:
-            SealBroken: what is sealed in the chain's row is not what was sealed.
+            SealBroken: what is sealed in the chain's row is not what was sealed, or
+                cannot be read.
+            SealKeyUnknown: it is sealed with a key that is not here, and with which.
         """
         plan = await self._plan(chain_id, generation, url)
         if isinstance(plan, NotReplayed):
@@ -89,9 +95,10 @@ class Reopener:
         what = generations.again(row) if row else None
         if row is None or what is None:
             return NotReplayed(reason="nothing of the chain can be done again")
-        if what is Again.CALLBACK:
-            return self._callback(row, chain.requestor, url)
-        return self._session(row, chain.requestor)
+        with _readable(row, self.rows.sealer.key_id):
+            if what is Again.CALLBACK:
+                return self._callback(row, chain.requestor, url)
+            return self._session(row, chain.requestor)
 
     def _callback(
         self, row: Step, requestor: str, url: str | None
@@ -134,6 +141,26 @@ class Reopener:
             attributes=tuple(request.attribute_ids()),
         )
         return _Plan(slot=row.slot, carried=carried, work=start_message(slot, requestor))
+
+
+@contextmanager
+def _readable(row: Step, sealing_key: str) -> Iterator[None]:
+    """What a row holds cannot be read, which is a fault of this row and no other's."""
+    try:
+        yield
+    except SealKeyUnknown:
+        sealed = (row.sealed_request, row.sealed_result)
+        keys = {key_in(one) for one in sealed if one is not None} - {sealing_key}
+        raise SealKeyUnknown(missing(*sorted(keys))) from None
+    except (ValueError, TypeError, LookupError) as error:
+        # Its text may hold what was sealed.
+        why = f"what was sealed cannot be read ({type(error).__name__})"
+        raise SealBroken(why) from None
+
+
+def missing(*key_ids: str) -> str:
+    """That one of these keys is not here."""
+    return f"sealed with key {' or '.join(key_ids)}, which is not here"
 
 
 def as_told(result: SessionResult) -> SessionResult:

@@ -10,7 +10,7 @@ a generation is opened once, whoever asks again. Its memory does not grow with t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -18,7 +18,12 @@ from typing import Final
 import structlog
 
 from orchestrator.domain import replaying
-from orchestrator.domain.errors import OrchestratorError, Refused
+from orchestrator.domain.errors import (
+    OrchestratorError,
+    Refused,
+    SealBroken,
+    SealKeyUnknown,
+)
 from orchestrator.domain.generations import Opened
 from orchestrator.domain.pacing import Bucket
 from orchestrator.domain.replay_outcomes import judged
@@ -34,9 +39,10 @@ from orchestrator.domain.replaying import (
     Wait,
 )
 from orchestrator.ports import Clock, Store
-from orchestrator.sealing import Sealer
+from orchestrator.sealing import Sealer, key_in
 from workers.holding_back import HeldBack, held_back
-from workers.reopening import Reopener
+from workers.reopening import Reopener, missing
+from workers.replay_going import Going
 
 _log = structlog.get_logger(__name__)
 
@@ -70,17 +76,6 @@ def _untold(_: frozenset[str]) -> None:
     """Nobody wants to know what beats fail with."""
 
 
-@dataclass
-class _Going:
-    """What a worker keeps of a plan in hand; a fresh one may be made at any time."""
-
-    bucket: Bucket
-    of_endpoints: dict[str, Bucket] = field(default_factory=dict)
-    held: HeldBack = field(default_factory=HeldBack)
-    held_at: datetime | None = None
-    looked_at: datetime | None = None
-
-
 @dataclass(frozen=True, kw_only=True)
 class ReplayWorker:
     """Runs until `stop` is set."""
@@ -91,7 +86,7 @@ class ReplayWorker:
     clock: Clock
     owner: str
     told: Callable[[frozenset[str]], None] = _untold
-    going: dict[str, _Going] = field(default_factory=dict)
+    going: dict[str, Going] = field(default_factory=dict)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Beat until stopped; a fault of broker or store is waited out.
@@ -113,15 +108,26 @@ class ReplayWorker:
             await _stopped(stop, pause_s)
 
     async def beat(self) -> bool:
-        """One step with each plan that has something to do; whether any went on."""
+        """One step with each plan that has something to do; whether any went on.
+
+        Raises:
+            OrchestratorError: a step has failed; the other plans went on all the same.
+        """
         plans = await self.store.replays.lease(
             self.owner, self.clock(), lease=LEASE, limit=PLANS
         )
         ids = {plan.id for plan in plans}
         for gone in self.going.keys() - ids:
             del self.going[gone]
-        steps = [await self.step(plan) for plan in plans]
-        return any(steps)
+        went_on, faults = False, list[OrchestratorError]()
+        for plan in plans:
+            try:
+                went_on = await self.step(plan) or went_on
+            except OrchestratorError as error:
+                faults.append(error)
+        if faults:
+            raise faults[0]
+        return went_on
 
     async def step(self, plan: Replay) -> bool:
         """One step with a plan; whether there was anything to do."""
@@ -142,14 +148,18 @@ class ReplayWorker:
             return await self._finish(plan)
         match replaying.next_move(plan, at_once_max=AT_ONCE):
             case Stop(why=why):
-                _log.warning("replay.stopped", replay=plan.id, why=why)
-                return await self._change(plan, replaying.stopped(plan, why))
+                return await self._stop(plan, why)
             case NextGroup():
                 return await self._change(plan, replaying.next_group(plan))
             case Take(count=count):
                 return await self._go_on(plan, count)
             case Wait():
                 return False
+
+    async def _stop(self, plan: Replay, why: str) -> bool:
+        """An operator has to look at it, and may let it go on."""
+        _log.warning("replay.stopped", replay=plan.id, why=why)
+        return await self._change(plan, replaying.stopped(plan, why))
 
     async def _finish(self, plan: Replay) -> bool:
         """Done once every outcome is known, where outcomes are waited for."""
@@ -158,16 +168,20 @@ class ReplayWorker:
         return await self._change(plan, replaying.finished(plan, self.clock()))
 
     async def _let_go(self, plan: Replay) -> bool:
-        """What was begun is finished; what never was is nobody's again."""
+        """What never was begun is nobody's again; what was is finished."""
+        if await self.store.replays.release(plan.id, limit=CLAIMS):
+            return True
         begun = await self.store.replays.take(
             plan, self.clock(), without=(), limit=AT_ONCE
         )
-        if begun:
-            await self._replay(plan, begun)
-            return True
-        if await self.store.replays.release(plan.id, limit=CLAIMS):
-            return True
-        return await self._change(plan, replaying.settled(plan))
+        if not begun:
+            return await self._change(plan, replaying.settled(plan))
+        url, why = self._url(plan)
+        if why is None:
+            await self._replay(plan, begun, url)
+        else:
+            await self._leave(plan, begun, why)
+        return True
 
     async def _go_on(self, plan: Replay, count: int) -> bool:
         """Replay the next few failures, if pace and endpoints let us."""
@@ -175,45 +189,38 @@ class ReplayWorker:
         count = min(count, going.bucket.available(now))
         if count < 1:
             return False
+        url, why = self._url(plan)
+        if why is not None:
+            return await self._stop(plan, why)
         held = await self._held(going, now)
-        without = held.blocked | _exhausted(going.of_endpoints, now)
+        without = going.without(now)
         if plan.endpoint is not None and plan.endpoint in without:
             return False
         # One at a time, where what is taken first decides whether there is a second.
         if plan.endpoint_pace is not None or held.probes:
             count = 1
-        elsewhere = plan.endpoint is not None
-        claimed = await self.store.replays.take(
-            plan, now, without=() if elsewhere else without, limit=count
-        )
+        if plan.endpoint is not None:
+            without = frozenset()
+        if going.stuck(without, now):
+            return False
+        claimed = await self.store.replays.take(plan, now, without=without, limit=count)
+        going.looked(without, len(claimed), now)
         if not claimed:
             return False
         going.bucket.take(len(claimed))
         for one in claimed:
-            self._spend(plan, going, plan.endpoint or one.failure.endpoint, now)
-        await self._replay(plan, claimed)
+            going.spend(plan.endpoint or one.failure.endpoint, plan.endpoint_pace, now)
+        await self._replay(plan, claimed, url)
         return True
 
-    def _spend(
-        self, plan: Replay, going: _Going, endpoint: str | None, now: datetime
+    async def _replay(
+        self, plan: Replay, claimed: Sequence[Claimed], url: str | None
     ) -> None:
-        """One more for this endpoint; a probe is followed by none until it is back."""
-        if endpoint is None:
-            return
-        if endpoint in going.held.probes:
-            going.held = going.held.probed(endpoint)
-        if plan.endpoint_pace is not None:
-            fresh = Bucket(pace=plan.endpoint_pace, filled_at=now)
-            bucket = going.of_endpoints.setdefault(endpoint, fresh)
-            bucket.take(1)
-
-    async def _replay(self, plan: Replay, claimed: Sequence[Claimed]) -> None:
         """Open the next generations side by side, and note what was done.
 
         Raises:
             OrchestratorError: something is away; what was not noted is taken again.
         """
-        url = self._url(plan)
         each = (self._replay_one(one, url) for one in claimed)
         done = await asyncio.gather(*each, return_exceptions=True)
         marks = [mark for mark in done if isinstance(mark, Mark)]
@@ -226,12 +233,23 @@ class ReplayWorker:
         slot = one.failure.slot
         try:
             outcome = await self.reopener.replay(slot.chain_id, slot.generation, url=url)
+        except (SealBroken, SealKeyUnknown) as error:
+            return _unread(one, f"its secrets cannot be opened: {error}")
         except Refused as error:
-            why = f"its secrets cannot be opened ({type(error).__name__})"
-            return Mark(number=one.number, outcome=Outcome.REFUSED, note=why)
+            return Mark(number=one.number, outcome=Outcome.REFUSED, note=str(error))
         if isinstance(outcome, Opened) or await self._done_before(one):
             return Mark(number=one.number, outcome=Outcome.REPLAYED)
         return Mark(number=one.number, outcome=Outcome.REFUSED, note=outcome.reason)
+
+    async def _leave(self, plan: Replay, begun: Sequence[Claimed], why: str) -> None:
+        """What cannot be finished was done before, or is for another plan."""
+        marks = [
+            Mark(number=one.number, outcome=Outcome.REPLAYED)
+            if await self._done_before(one)
+            else _unread(one, why)
+            for one in begun
+        ]
+        await self.store.replays.mark(plan.id, marks)
 
     async def _done_before(self, one: Claimed) -> bool:
         """Whether a worker that died had opened the generation, and not noted it."""
@@ -253,7 +271,7 @@ class ReplayWorker:
             await self.store.replays.judge(plan, went)
         return bool(went)
 
-    async def _held(self, going: _Going, now: datetime) -> HeldBack:
+    async def _held(self, going: Going, now: datetime) -> HeldBack:
         """Which endpoints have to be left alone, as it was half a second ago."""
         if going.held_at is None or now - going.held_at >= LOOK_EVERY:
             going.held_at = now
@@ -266,22 +284,26 @@ class ReplayWorker:
             _log.info("replay.changed", replay=after.id, state=after.state)
         return True
 
-    def _going(self, plan: Replay) -> _Going:
-        fresh = _Going(bucket=Bucket(pace=plan.pace, filled_at=self.clock()))
+    def _going(self, plan: Replay) -> Going:
+        fresh = Going(bucket=Bucket(pace=plan.pace, filled_at=self.clock()))
         return self.going.setdefault(plan.id, fresh)
 
-    def _url(self, plan: Replay) -> str | None:
+    def _url(self, plan: Replay) -> tuple[str | None, str | None]:
+        """The plan's other URL, if it has one, and why that cannot be opened."""
         if plan.sealed_url is None:
-            return None
+            return None, None
         bound_to = replaying.url_bound_to(plan.id)
-        return self.sealer.open(plan.sealed_url, bound_to=bound_to).decode()
+        try:
+            return self.sealer.open(plan.sealed_url, bound_to=bound_to).decode(), None
+        except SealKeyUnknown:
+            return None, f"its other URL is {missing(key_in(plan.sealed_url))}"
+        except (SealBroken, UnicodeDecodeError):
+            return None, "its other URL cannot be opened: it is not what was sealed"
 
 
-def _exhausted(buckets: Mapping[str, Bucket], now: datetime) -> frozenset[str]:
-    """Endpoints that have had enough for now."""
-    return frozenset(
-        origin for origin, bucket in buckets.items() if bucket.available(now) < 1
-    )
+def _unread(one: Claimed, why: str) -> Mark:
+    """A later plan may try it again."""
+    return Mark(number=one.number, outcome=Outcome.UNREAD, note=why)
 
 
 async def _stopped(stop: asyncio.Event, pause_s: float) -> None:

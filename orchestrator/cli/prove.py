@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +15,12 @@ from rich.console import Console
 
 from orchestrator.cli.options import RUNS
 from orchestrator.cli.running import INTERRUPTED, until_signal
+from orchestrator.domain.errors import OrchestratorError
+from orchestrator.local.processes import ProcessError
+from orchestrator.local.rabbitmq import BrokerError
 from orchestrator.proof.ground import Proof, ground
 from orchestrator.proof.names import Databases
+from orchestrator.proof.replay_command import CommandError
 from orchestrator.proof.report import tell
 from orchestrator.telemetry import configure_logging
 
@@ -37,13 +41,35 @@ def run_proof(
     configure_logging("critical", "console", "prove")
     RUNS.mkdir(exist_ok=True)
     run_dir = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=RUNS.absolute()))
-    work = _prove(run_dir, proof, database, environ)
+    work = told(_prove(run_dir, proof, database, environ))
     code = uvloop.run(until_signal(work, interrupted=INTERRUPTED))
     if code == 0 and not keep:
         shutil.rmtree(run_dir)
     else:
         print(f"files and logs are in {run_dir}", file=sys.stderr)
     return code
+
+
+async def told(work: Coroutine[object, object, int]) -> int:
+    """Say why a proof could not go on, in the words of what failed; that is exit code 1.
+
+    What has failed beside other tasks comes in a group, of which nobody would tell more
+    than the types.
+    """
+    try:
+        return await work
+    except* (BrokerError, CommandError, OrchestratorError, ProcessError) as failed:
+        for line in _texts(failed):
+            print(f"chainctl: {line}", file=sys.stderr)
+    return 1
+
+
+def _texts(failed: BaseException) -> Iterator[str]:
+    if isinstance(failed, BaseExceptionGroup):
+        for one in failed.exceptions:
+            yield from _texts(one)
+    else:
+        yield str(failed)
 
 
 async def _prove(

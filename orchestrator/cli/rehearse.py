@@ -178,13 +178,14 @@ async def _compare(
 ) -> Compared:
     """A few at a time, no more of them a second than the pace allows."""
     compared, after, left = Compared(), 0, count
+    at_once = min(AT_ONCE, max(1, int(pace)))
     loop = asyncio.get_running_loop()
     with Progress(console=Console(stderr=True), disable=quiet) as progress:
         task = progress.add_task("rehearsing", total=count)
         while left > 0:
             begun = loop.time()
             page = await planner.store.replays.claimable(
-                selected.which, selected.cut_off, after=after, limit=min(AT_ONCE, left)
+                selected.which, selected.cut_off, after=after, limit=min(at_once, left)
             )
             if not page:
                 break

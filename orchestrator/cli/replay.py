@@ -17,6 +17,7 @@ from orchestrator.app.planning import make_planner
 from orchestrator.cli.asking import agreed
 from orchestrator.cli.replay_asked import Asked, by_option
 from orchestrator.cli.replay_shown import (
+    DEAD_LETTERS,
     plan_lines,
     plans_table,
     progress_bar,
@@ -50,6 +51,7 @@ async def plan_replay(settings: Settings, asked: Asked, *, as_json: bool) -> Non
         print(selection_view(selected).model_dump_json(by_alias=True))
         return
     show_selected(selected)
+    print(DEAD_LETTERS)
 
 
 async def run_replay(
@@ -239,6 +241,7 @@ async def _follow(planner: Planner, plan: Replay, *, as_json: bool) -> None:
             await asyncio.sleep(LOOK_S)
             plan = await planner.plan(plan.id)
     await _show_plan(planner, plan, as_json=as_json)
+    _tell_dead_letters(plan, as_json=as_json)
     if plan.state is not ReplayState.DONE:
         raise NotDone(f"{plan.id} is {plan.state}, {plan.left} left")
 
@@ -261,3 +264,10 @@ def _tell_made(plan: Replay, *, as_json: bool) -> None:
         print(replay_view(plan).model_dump_json(by_alias=True))
     else:
         print(f"replay {plan.id} is planned")
+    _tell_dead_letters(plan, as_json=as_json)
+
+
+def _tell_dead_letters(plan: Replay, *, as_json: bool) -> None:
+    """Who replays what an outage has left may think that it is all."""
+    if plan.kind is ReplayKind.REPLAY and not as_json:
+        print(DEAD_LETTERS)

@@ -27,6 +27,9 @@ from orchestrator.domain.selecting import Selected
 #: As many groups as a table shows.
 SHOWN_MAX: Final = 50
 
+#: A chain whose message is one stands still: it has not failed.
+DEAD_LETTERS: Final = "dead letters are not counted here: chainctl dead list"
+
 
 def show_selected(selected: Selected) -> None:
     """Print what a replay would take as a table and a sum."""

@@ -63,6 +63,8 @@ class Outcome(StrEnum):
     REPLAYED = "replayed"
     #: It could not be opened; the failure's note says why.
     REFUSED = "refused"
+    #: Refused as well, for what is sealed could not be read here: a later plan may try.
+    UNREAD = "unread"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,9 @@ class Replay:
         claimed_to: the number up to which failures were looked at.
         canary_step: which of the `CANARY` sizes the group has.
         group_number: which group, from 0; `group_*` count what is in it.
+        group_taken: how many of it are through: what is in hand is not counted yet, so
+            that a worker that dies leaves it to be taken again.
+        group_ill: how many of it failed again, or could not be read.
         claimed: how many failures it has taken for its own.
         handled: how many of them it has marked as handled.
         settled: whether nothing is to be done for it any more.
@@ -217,8 +222,9 @@ def group_size(plan: Replay) -> int:
 def _gone_wrong(plan: Replay) -> str:
     looked_at = plan.group_well + plan.group_ill
     limit = f"{plan.failure_ratio_max:.0%}"
+    how = "failed again or could not be read" if plan.refused else "failed again"
     return (
-        f"{plan.group_ill} of {looked_at} in group {plan.group_number + 1} failed again:"
+        f"{plan.group_ill} of {looked_at} in group {plan.group_number + 1} {how}:"
         f" more than {limit}"
     )
 

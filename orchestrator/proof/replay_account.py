@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _BY_OUTCOME: Final = select(
     failures.c.replay_id, failures.c.outcome, func.count().label("rows")
 ).group_by(failures.c.replay_id, failures.c.outcome)
+#: As the plan counts them.
+_REFUSED: Final = (Outcome.REFUSED, Outcome.UNREAD)
+
 _REOPENED: Final = (
     select(func.count())
     .select_from(failures.join(chains, chains.c.id == failures.c.chain_id))
@@ -58,7 +61,7 @@ async def kept_of(database: Database, replay_id: str) -> Kept:
         }
         return Kept(
             replayed=rows.get((replay_id, Outcome.REPLAYED), 0),
-            refused=rows.get((replay_id, Outcome.REFUSED), 0),
+            refused=sum(rows.get((replay_id, one), 0) for one in _REFUSED),
             in_hand=rows.get((replay_id, None), 0),
             free=rows.get((None, None), 0),
             reopened=connection.execute(_REOPENED, {"replay_id": replay_id}).scalar_one(),

@@ -3,10 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import StrEnum
 
 from orchestrator.proof.replay_command import Told
 from orchestrator.proof.replay_journal import Posted
+
+
+class Victim(StrEnum):
+    """What is killed by kill -9, in this order."""
+
+    WORKER = "the replay worker"
+    BROKER = "the broker"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kill:
+    """What was killed, and how many chains the plan had replayed then."""
+
+    what: Victim
+    replayed: int
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"{self.what} at {self.replayed:,}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InHand:
+    """How many callbacks may come again under their ids, by what the kills hit.
+
+    Attributes:
+        first: of the generation in which a chain begins.
+        replayed: of those that the replay has opened.
+    """
+
+    first: int
+    replayed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +86,14 @@ class Books:
         pace: chains a second, as the command was told.
         failed: the chains that the outage has failed, each with its URL.
         live: the others.
+        windows_min: how many windows such a run has to have.
+        cut_short: why there were no more windows, if there were not.
         rss_mb: the most that a replay worker ever had, each time one ran.
         complaint: of the command that replayed, if it has not ended well.
         left: what was not gone in the end, in words.
         died: processes that ended and should not have.
+        in_hand: what the kills explain of callbacks that came again.
+        spared: why something was not killed, and what to do about it.
     """
 
     pace: float
@@ -66,11 +103,15 @@ class Books:
     rows: Mapping[str, Row]
     posts: Sequence[Posted]
     windows: Sequence[Window]
+    windows_min: int
     plan: Told
     complaint: str
     took_s: float
     failing_took_s: float
     rss_mb: Sequence[float]
+    killed: Sequence[Kill]
+    in_hand: InHand
+    cut_short: str = ""
     left: Sequence[str] = ()
     died: Sequence[str] = ()
-    killed: Sequence[str] = field(default_factory=tuple)
+    spared: Sequence[str] = ()

@@ -1,4 +1,4 @@
-"""A plan that is cancelled halfway, with its worker killed as it lets go of the rest.
+"""A plan that is cancelled halfway, with its worker killed before it let go of the rest.
 
 What it never started is free: a second plan takes exactly that, and no more.
 """
@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from pydantic import JsonValue
 
+from orchestrator.domain.replaying import ReplayState
 from orchestrator.local.stack import Plan, Stack
+from orchestrator.local.together import together
 from orchestrator.proof.ground import Ground
 from orchestrator.proof.outage_judging import verdict
 from orchestrator.proof.replay_account import Kept, exact, kept_of
 from orchestrator.proof.replay_command import Replays, Told
 from orchestrator.proof.replay_endpoints import Endpoints, endpoints_at_work
 from orchestrator.proof.replay_http import OPERATOR, HttpReplays, http_replays
+from orchestrator.proof.replay_in_hand import of_replay_worker
 from orchestrator.proof.replay_journal import Posted, ids_of, redelivered
 from orchestrator.proof.replay_plans import until_plan
 from orchestrator.proof.replay_rows import Rows
@@ -34,6 +37,9 @@ CHAINS_MAX: Final = 1_000
 _PACE_MAX: Final = 20.0
 _HALF_S: Final = 20.0
 _LOOK_S: Final = 0.25
+#: The worker notices a plan's end within its beat of 0.1 s: that has to be looked for
+#: more often.
+_SOON_S: Final = 0.005
 _BOUND_S: Final = 300.0
 
 
@@ -43,6 +49,8 @@ class Cancelled:
 
     Attributes:
         how: they were made and the first was cancelled.
+        at_kill: its rows when the worker was dead; `settled_at_kill`: it was over then.
+        in_hand: how many callbacks may come again, by what the killed worker was about.
         posted: chains that had reached an endpoint when the first plan had settled.
         posts: what the endpoints got in all.
     """
@@ -50,6 +58,9 @@ class Cancelled:
     how: str
     chains: int
     first: Told
+    at_kill: Kept
+    settled_at_kill: bool
+    in_hand: int
     kept: Kept
     posted: int
     second: Told
@@ -104,8 +115,18 @@ class _Run:
         plan = await self.replays.made(pace)
         database, half = self.rows.database, count // 2
         await until_plan(database, plan.id, lambda one: one.replayed >= half, _BOUND_S)
-        await self.replays.cancel(plan.id)
-        await self.stack.processes.kill("replay")
+        gone = until_plan(
+            database,
+            plan.id,
+            lambda one: one.state is ReplayState.CANCELLED,
+            _BOUND_S,
+            look_s=_SOON_S,
+        )
+        kill = self.stack.processes.kill
+        await amid(self.replays.cancel(plan.id), gone, lambda: kill("replay"))
+        settled_at_kill = (await self.replays.show(plan.id)).settled
+        at_kill = await kept_of(database, plan.id)
+        self.say(f"its worker was killed with {at_kill.in_hand:,} in its plan still")
         await self.stack.start_worker("replay")
         await until_plan(database, plan.id, lambda one: one.settled, _BOUND_S)
         first = await self.replays.show(plan.id)
@@ -119,6 +140,9 @@ class _Run:
             how=how,
             chains=count,
             first=first,
+            at_kill=at_kill,
+            settled_at_kill=settled_at_kill,
+            in_hand=of_replay_worker(pace),
             kept=kept,
             posted=posted,
             second=await self.replays.show(rest.id),
@@ -135,6 +159,20 @@ class _Run:
                 break
             await asyncio.sleep(_LOOK_S)
         return len(ids_of(self._posts(ids)))
+
+
+async def amid(
+    command: Coroutine[object, object, object],
+    until: Coroutine[object, object, object],
+    kill: Callable[[], Awaitable[object]],
+) -> None:
+    """Kill as soon as it is so; the command, which makes it so, may run still."""
+
+    async def killed() -> None:
+        await until
+        await kill()
+
+    await together(command, killed())
 
 
 def report(cancelled: Sequence[Cancelled]) -> Report:
@@ -154,12 +192,14 @@ def _figures(cancelled: Cancelled) -> dict[str, JsonValue]:
         "refused": first.refused,
         "never_started": first.left,
         "second_plan": cancelled.second.replayed,
+        "claimed_at_kill": cancelled.at_kill.in_hand,
         "redelivered": redelivered(cancelled.posts),
+        "redelivered_max": cancelled.in_hand,
     }
 
 
 def _promises(cancelled: Cancelled) -> list[Promise]:
-    """The account; and the second plan has the rest, and nobody is asked twice."""
+    """The account, a kill, and that the second plan has the rest and none is twice."""
     how, first, second = cancelled.how, cancelled.first, cancelled.second
     ids = ids_of(cancelled.posts)
     wrong = [
@@ -173,8 +213,18 @@ def _promises(cancelled: Cancelled) -> list[Promise]:
         wrong.append(f"it is {second.state}: {second.replayed:,} of {second.claimed:,}")
     if len(ids) != cancelled.chains:
         wrong.append(f"{len(ids):,} callbacks in all")
+    again, most = redelivered(cancelled.posts), cancelled.in_hand
+    if again > most:
+        wrong.append(f"{again} callbacks came again, the kill explains {most}")
+    over = ["it had let go of all"] if cancelled.settled_at_kill else []
+    still = f"{cancelled.at_kill.in_hand:,} in the plan still"
     rest = f"a second plan {how} takes exactly what the first has never started"
     return [
         exact(how, first, cancelled.kept, cancelled.chains, cancelled.posted),
-        verdict(rest, f"{second.replayed:,} replayed, 0 twice", wrong),
+        verdict(f"cancelled {how}, its worker is killed before the end", still, over),
+        verdict(
+            rest,
+            f"{second.replayed:,} replayed, 0 twice, {again} redelivered (of {most})",
+            wrong,
+        ),
     ]

@@ -11,7 +11,7 @@ from typing import Final
 from orchestrator.domain.chain import ChainState
 from orchestrator.proof.lateness import percentile
 from orchestrator.proof.outage_judging import verdict
-from orchestrator.proof.replay_books import Books, Row, Window
+from orchestrator.proof.replay_books import Books, InHand, Row, Victim, Window
 from orchestrator.proof.replay_journal import ids_of, redelivered
 from orchestrator.proof.report import Promise
 
@@ -43,6 +43,7 @@ def promises_of(books: Books) -> list[Promise]:
         _live_undisturbed(books),
         _accounted(books),
         *_beside(books),
+        _killed(books),
         small(books.rss_mb),
         verdict("nothing is left, no process died", "all gone", _remains(books)),
     ]
@@ -82,7 +83,10 @@ def _answered_otherwise(books: Books) -> Iterator[str]:
 
 
 def _none_twice(books: Books) -> Promise:
-    """One callback, one end and one session for each generation that there may be."""
+    """One callback, one end and one session for each generation that there may be.
+
+    The same callback comes again only if a kill hit it on its way.
+    """
     ids = ids_of(books.posts)
     wrong = [
         f"{chain_id}: {len(some)} callbacks in generation {generation}"
@@ -96,10 +100,27 @@ def _none_twice(books: Books) -> Promise:
         for generation, count in counts.items()
         if count != 1
     ]
-    again = redelivered(books.posts)
+    again, most = redelivered_of(books), books.in_hand
+    for what, count, bound in (
+        ("first callbacks", again.first, most.first),
+        ("replayed callbacks", again.replayed, most.replayed),
+    ):
+        if count > bound:
+            wrong.append(f"{count} {what} came again, the kills explain {bound}")
     replays = sum(generation == 1 for _, generation in ids)
-    seen = f"{replays:,} callbacks replayed, {again} redelivered under the same id"
+    seen = (
+        f"{replays:,} callbacks replayed; redelivered under the same id: {again.replayed}"
+        f" (at most {most.replayed} were in hand), {again.first} others (at most"
+        f" {most.first})"
+    )
     return verdict("0 twice", seen, wrong)
+
+
+def redelivered_of(books: Books) -> InHand:
+    """How many callbacks came again, first ones and replayed ones."""
+    first = [post for post in books.posts if not post.generation]
+    replayed = [post for post in books.posts if post.generation]
+    return InHand(first=redelivered(first), replayed=redelivered(replayed))
 
 
 def _live_undisturbed(books: Books) -> Promise:
@@ -130,6 +151,8 @@ def _accounted(books: Books) -> Promise:
 
 def _beside(books: Books) -> Iterator[Promise]:
     """Live traffic in windows with the replay, against those without."""
+    if books.windows_min:
+        yield _all_windows(books)
     if not books.windows:
         seen = "the replay was over before there was a window"
         yield Promise(name=_P99, seen=seen, held=False)
@@ -142,6 +165,30 @@ def _beside(books: Books) -> Iterator[Promise]:
         seen=f"{median(paces):.1f}/s of {books.pace:.3g}/s; {idle} in the others",
         held=median(paces) >= PACE_MIN * books.pace and not idle,
     )
+
+
+def _all_windows(books: Books) -> Promise:
+    """A median of fewer is another measurement."""
+    count, wanted = len(books.windows), books.windows_min
+    wrong = [f"only {count}: {books.cut_short}"] if count < wanted else []
+    return verdict(f"there are all {wanted} windows", f"{count} windows", wrong)
+
+
+def _killed(books: Books) -> Promise:
+    """Each once, when some chains were replayed and some were not."""
+    wrong = []
+    for what in Victim:
+        times = sum(kill.what is what for kill in books.killed)
+        if times != 1:
+            wrong.append(f"{what} was killed {times} times")
+    wrong += books.spared
+    wrong += [
+        f"{kill}: not in the middle"
+        for kill in books.killed
+        if not 0 < kill.replayed < len(books.failed)
+    ]
+    seen = ", ".join(map(str, books.killed)) or "nothing killed"
+    return verdict("worker and broker are killed in the middle", seen, wrong)
 
 
 def _p99(books: Books) -> Promise:

@@ -18,8 +18,9 @@ from typing import Final
 from orchestrator.local.rabbitmq import PrivateNode
 from orchestrator.local.stack import Plan
 from orchestrator.proof.ground import Ground
-from orchestrator.proof.replay_books import Books, Window
+from orchestrator.proof.replay_books import Books, Kill, Victim, Window
 from orchestrator.proof.replay_command import CommandError, Told
+from orchestrator.proof.replay_in_hand import Handling, in_hand
 from orchestrator.proof.replay_judging import promises_of
 from orchestrator.proof.replay_kept import failures_of, kept, memory_mb, remains
 from orchestrator.proof.replay_plans import until_plan
@@ -27,6 +28,7 @@ from orchestrator.proof.replay_scene import ENDPOINTS, HIT, Course, Scene, scene
 from orchestrator.proof.replay_sheets import figures, sheets
 from orchestrator.proof.replay_traffic import latencies
 from orchestrator.proof.report import Report
+from orchestrator.settings import load_settings
 from schemas.messages import Lane
 
 Say = Callable[[str], None]
@@ -38,13 +40,17 @@ _BOUND_S: Final = 300.0
 _CLEARED_S: Final = 300.0
 _ERROR_CHARS: Final = 300
 
+_PLAN: Final = Plan(endpoint=False, lanes=(Lane.REPLAY,), replays=True)
+
+#: As the outage of the proof of delivery has it.
+_NOT_OURS: Final = "RABBITMQ_URL's is not ours to kill; unset it for a private node"
+
 
 async def prove(ground: Ground, say: Say, chains: int) -> Report:
     """One installation, one outage, one replay."""
     course = Course.of(chains)
-    plan = Plan(endpoint=False, lanes=(Lane.REPLAY,), replays=True)
-    async with ground.stack(plan) as stack, scene_of(stack, course) as scene:
-        books = await _Run(scene, course, ground.broker.node, say).books()
+    async with ground.stack(_PLAN) as stack, scene_of(stack, course) as scene:
+        books = await Run(scene, course, ground.broker.node, say).books()
     return Report(
         proof="outage",
         promises=promises_of(books),
@@ -54,7 +60,7 @@ async def prove(ground: Ground, say: Say, chains: int) -> Report:
 
 
 @dataclass
-class _Run:
+class Run:
     """One run: what is done, and what was seen of it."""
 
     scene: Scene
@@ -63,7 +69,9 @@ class _Run:
     say: Say
     windows: list[Window] = field(default_factory=list)
     rss_mb: list[float] = field(default_factory=list)
-    killed: list[str] = field(default_factory=list)
+    killed: list[Kill] = field(default_factory=list)
+    spared: list[str] = field(default_factory=list)
+    cut_short: str = ""
 
     async def books(self) -> Books:
         """The whole run."""
@@ -88,6 +96,8 @@ class _Run:
             rows=await kept(scene.rows.database),
             posts=scene.endpoints.posted(),
             windows=self._timed(),
+            windows_min=course.windows_min,
+            cut_short=self.cut_short,
             plan=plan,
             complaint=complaint,
             took_s=took_s,
@@ -96,7 +106,17 @@ class _Run:
             left=left,
             died=[one.name for one in scene.stack.processes.exited()],
             killed=self.killed,
+            spared=self.spared,
+            in_hand=in_hand(
+                self.killed,
+                self._handling(),
+                unconfirmed=scene.live.unconfirmed + scene.failing.unconfirmed,
+            ),
         )
+
+    def _handling(self) -> Handling:
+        callbacks = load_settings(self.scene.stack.config_file, {}).callbacks
+        return Handling.of(_PLAN, prefetch=callbacks.concurrency, pace=self.course.pace)
 
     async def _outage(self) -> float:
         """Chains fail while two endpoints are out; how long that took."""
@@ -126,9 +146,9 @@ class _Run:
         telling = asyncio.create_task(self._tell(plan.id))
         try:
             # Whoever follows a plan is told when it is paused, and that ends the command.
-            await self._in_windows(plan.id)
+            await self.look(plan.id)
             async with scene.replays.following(plan.id) as command:
-                await self._killed(plan.id, command)
+                await self.kill_both(plan.id, command)
                 complaint = await self._complaint(plan.id, command)
         finally:
             telling.cancel()
@@ -152,7 +172,7 @@ class _Run:
     def _patience_s(self) -> float:
         return _BOUND_S + 3 * self.course.chains / self.course.pace
 
-    async def _in_windows(self, replay_id: str) -> None:
+    async def look(self, replay_id: str) -> None:
         """The replay paused, then running, again and again."""
         replays = self.scene.replays
         for number in range(self.course.pairs):
@@ -161,6 +181,7 @@ class _Run:
                 without = await self._window(replay_id, replaying=False)
                 await replays.resume(replay_id)
             except CommandError as error:  # a busy machine, and few chains
+                self.cut_short = str(error)
                 self.say(f"no more than {number} pairs of windows: {error}")
                 return
             beside = await self._window(replay_id, replaying=True)
@@ -191,27 +212,29 @@ class _Run:
             for one in self.windows
         ]
 
-    async def _killed(self, replay_id: str, command: Process) -> None:
+    async def kill_both(self, replay_id: str, command: Process) -> None:
         """Kill -9 of the worker, then of the broker, in the middle."""
         course, processes = self.course, self.scene.stack.processes
         await self._until_replayed(replay_id, course.worker_at, command)
         self.rss_mb.append(self._worker_mb())
         await processes.kill("replay")
-        self._note("the replay worker", await self._replayed(replay_id))
+        await self._note(Victim.WORKER, replay_id)
         await self.scene.stack.start_worker("replay")
         await self._until_replayed(replay_id, course.broker_at, command)
         if self.node is None:
-            self.say("RABBITMQ_URL's broker is not ours to kill")
+            self.spared.append(_NOT_OURS)
+            self.say(f"{Victim.BROKER}: {_NOT_OURS}")
             return
         await self.node.kill()
-        self._note("the broker", await self._replayed(replay_id))
+        await self._note(Victim.BROKER, replay_id)
         await asyncio.sleep(course.broker_away_s)
         await self.node.start()
         self.say("the broker is back")
 
-    def _note(self, what: str, replayed: int) -> None:
-        self.killed.append(f"{what} at {replayed:,}")
-        self.say(f"kill -9 of {what} at {replayed:,} replayed")
+    async def _note(self, what: Victim, replay_id: str) -> None:
+        kill = Kill(what=what, replayed=await self._replayed(replay_id))
+        self.killed.append(kill)
+        self.say(f"kill -9 of {kill} replayed")
 
     async def _until_replayed(
         self, replay_id: str, share: float, command: Process

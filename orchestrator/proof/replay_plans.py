@@ -15,7 +15,12 @@ _LOOK_S: Final = 0.25
 
 
 async def until_plan(
-    database: Database, replay_id: str, there: Callable[[Replay], bool], bound_s: float
+    database: Database,
+    replay_id: str,
+    there: Callable[[Replay], bool],
+    bound_s: float,
+    *,
+    look_s: float = _LOOK_S,
 ) -> Replay:
     """A plan, once something is true of it.
 
@@ -28,4 +33,4 @@ async def until_plan(
             plan = await replays.plan(replay_id)
             if plan is not None and there(plan):
                 return plan
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(look_s)

@@ -27,6 +27,9 @@ REFUSES_EACH: Final = 20
 PACE: Final = 20.0
 _SHORTEST_S: Final = 150.0
 
+#: So many chains leave time for all windows.
+_WINDOWED_MIN: Final = 1_000
+
 _PATIENCE_S: Final = 300.0
 
 
@@ -60,6 +63,11 @@ class Course:
     def of(cls, chains: int) -> Course:
         """A few chains are replayed more slowly, or there is no middle of it."""
         return cls(chains=chains, pace=min(PACE, chains / _SHORTEST_S))
+
+    @property
+    def windows_min(self) -> int:
+        """A replay of a few may be over before there were all windows."""
+        return 2 * self.pairs if self.chains >= _WINDOWED_MIN else 0
 
     @property
     def window_s(self) -> float:

@@ -9,8 +9,7 @@ from pydantic import JsonValue
 
 from orchestrator.proof.lateness import percentile
 from orchestrator.proof.replay_books import Books, Window
-from orchestrator.proof.replay_journal import redelivered
-from orchestrator.proof.replay_judging import p99_ms
+from orchestrator.proof.replay_judging import p99_ms, redelivered_of
 from orchestrator.proof.report import Sheet
 
 _COLUMNS: Final = ("replay", "live/s", "replayed/s", "p50 ms", "p99 ms", "most ms")
@@ -39,18 +38,20 @@ def _row(window: Window) -> tuple[str, ...]:
 def figures(books: Books) -> dict[str, JsonValue]:
     """For the last line."""
     ends = Counter(books.rows[one].state for one in books.failed if one in books.rows)
+    again = redelivered_of(books)
     told: dict[str, JsonValue] = {
         "failed": len(books.failed),
         "failed_in_s": round(books.failing_took_s, 1),
         "ended": {**ends},
         "replayed": books.plan.replayed,
-        "redelivered": redelivered(books.posts),
+        "redelivered": again.first + again.replayed,
+        "redelivered_max": books.in_hand.first + books.in_hand.replayed,
         "live": len(books.live),
         "live_per_s": books.rate,
         "pace_per_s": books.pace,
         "took_s": round(books.took_s, 1),
         "worker_rss_mb": round(max(books.rss_mb), 1),
-        "killed": list(books.killed),
+        "killed": [str(kill) for kill in books.killed],
     }
     if books.windows:
         paused = p99_ms(books.windows, replaying=False)

@@ -31,6 +31,7 @@ class Traffic:
         sent: when each chain's callback was published first, by the machine's monotonic
             clock.
         urls_of: each chain's.
+        unconfirmed: how often something was sent again that the broker may have had.
     """
 
     rows: Rows
@@ -39,6 +40,7 @@ class Traffic:
     rate: float
     sent: dict[str, float] = field(default_factory=dict)
     urls_of: dict[str, str] = field(default_factory=dict)
+    unconfirmed: int = 0
 
     @asynccontextmanager
     async def flowing(self) -> AsyncIterator[None]:
@@ -81,9 +83,12 @@ class Traffic:
         """As a gateway does: again, until the broker has it."""
         self.sent[begun.chain_id] = time.monotonic()
         while True:
+            # Without a connection nothing is sent.
+            sent = self.publisher.connected
             try:
                 await self.publisher.publish(*begun.messages)
             except BrokerUnavailable:
+                self.unconfirmed += sent
                 await asyncio.sleep(_PAUSE_S)
             else:
                 return

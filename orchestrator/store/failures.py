@@ -48,13 +48,15 @@ _UNHANDLED: Final = failures.c.handling_id.is_(None)
 _UNCLAIMED: Final = failures.c.replay_id.is_(None)
 
 _REFUSED: Final = failures.c.outcome == Outcome.REFUSED
-_NOT_REFUSED: Final = failures.c.outcome.is_distinct_from(Outcome.REFUSED)
+_UNREAD: Final = failures.c.outcome == Outcome.UNREAD
+_OTHERS: Final = or_(failures.c.outcome.is_(None), failures.c.outcome == Outcome.REPLAYED)
 
-#: What a plan of each kind may take. What cannot be replayed can be given up all the
-#: same: it is too old, or was refused before.
+#: What a plan of each kind may take: also what another could not read, as a key may be
+#: back since. What cannot be replayed can be given up all the same: it is too old, or was
+#: refused before.
 _FREE: Final = {
-    ReplayKind.REPLAY: and_(_UNHANDLED, _UNCLAIMED, _KEPT),
-    ReplayKind.HANDLE: and_(_UNHANDLED, or_(_UNCLAIMED, _REFUSED)),
+    ReplayKind.REPLAY: and_(_UNHANDLED, or_(_UNCLAIMED, _UNREAD), _KEPT),
+    ReplayKind.HANDLE: and_(_UNHANDLED, or_(_UNCLAIMED, _UNREAD, _REFUSED)),
 }
 
 
@@ -88,7 +90,7 @@ def grouped(
             *by,
             claimable.label("open"),
             _count(~_KEPT & _UNHANDLED).label("purged"),
-            _count(_KEPT & _UNHANDLED & ~_UNCLAIMED & _NOT_REFUSED).label("claimed"),
+            _count(_KEPT & _UNHANDLED & ~_UNCLAIMED & _OTHERS).label("claimed"),
             _count(_KEPT & _UNHANDLED & _REFUSED).label("refused"),
             _count(~_UNHANDLED).label("handled"),
             func.min(failures.c.failed_at).label("first_at"),

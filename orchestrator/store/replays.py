@@ -24,6 +24,7 @@ from orchestrator.store import failures as found
 from orchestrator.store import on_the_way
 from orchestrator.store.database import Database
 from orchestrator.store.replay_rows import claimed_of, plan_of, plan_values
+from orchestrator.store.rows import Values
 from orchestrator.store.tables import CLAIMED_STILL, failures, replays
 
 if TYPE_CHECKING:
@@ -66,27 +67,35 @@ _REFUSALS: Final = (
     select(failures.c.note, func.count().label("rows"))
     .where(
         failures.c.replay_id == bindparam("replay_id"),
-        failures.c.outcome == Outcome.REFUSED,
+        failures.c.outcome.in_((Outcome.REFUSED, Outcome.UNREAD)),
     )
     .group_by(failures.c.note)
     .order_by(func.count().desc())
     .limit(bindparam("limit"))
 )
-_MARK: Final = (
-    update(failures)
+_UNMARKED: Final = (
+    select(failures.c.number, failures.c.group_number)
     .where(
-        failures.c.number == bindparam("marked"),
-        failures.c.replay_id == bindparam("whose"),
+        failures.c.number.in_(bindparam("numbers", expanding=True)),
+        failures.c.replay_id == bindparam("replay_id"),
         failures.c.outcome.is_(None),
     )
+    .order_by(failures.c.number)
+    .with_for_update()
+)
+_MARK: Final = (
+    update(failures)
+    .where(failures.c.number == bindparam("marked"))
     .values(outcome=bindparam("outcome"), note=bindparam("note"))
 )
 
-#: What is given up is nobody's to replay, so its claim is its end.
-_CLAIMED_BY: Final = {
-    ReplayKind.REPLAY: failures.c.replay_id,
-    ReplayKind.HANDLE: failures.c.handling_id,
+#: What is given up is nobody's to replay, so its claim is its end. What another plan
+#: could not read is begun anew.
+_CLAIM: Final[Mapping[ReplayKind, Callable[[str], Values]]] = {
+    ReplayKind.REPLAY: lambda plan_id: _FRESH | {"replay_id": plan_id},
+    ReplayKind.HANDLE: lambda plan_id: {"handling_id": plan_id},
 }
+_FRESH: Final[Values] = dict.fromkeys(("outcome", "note", "taken_at", "group_number"))
 
 _SEALED: Final = (
     select(replays.c.id, replays.c.sealed_url)
@@ -197,7 +206,7 @@ class SqlReplays:
             numbers = connection.execute(query).scalars().all()
             if numbers:
                 mine = update(failures).where(failures.c.number.in_(numbers))
-                connection.execute(mine.values({_CLAIMED_BY[locked.kind]: plan.id}))
+                connection.execute(mine.values(_CLAIM[locked.kind](plan.id)))
             handled = len(numbers) if locked.kind is ReplayKind.HANDLE else 0
             _count(connection, plan.id, claimed=len(numbers), handled=handled)
             cursor = update(replays).where(replays.c.id == plan.id)
@@ -229,9 +238,12 @@ class SqlReplays:
             fresh = [row["number"] for row in rows if row["taken_at"] is None]
             if fresh:
                 these = update(failures).where(failures.c.number.in_(fresh))
-                group = locked.group_number
-                connection.execute(these.values(taken_at=now, group_number=group))
-                _count(connection, plan.id, group_taken=len(fresh))
+                connection.execute(these.values(taken_at=now))
+            if rows:
+                # Also what was begun in another group: its outcome counts in this one.
+                numbers = [row["number"] for row in rows]
+                these = update(failures).where(failures.c.number.in_(numbers))
+                connection.execute(these.values(group_number=locked.group_number))
             return [claimed_of(row) for row in rows]
 
         return await self._database.write(act)
@@ -247,15 +259,22 @@ class SqlReplays:
         """Note and count what became of failures, each once."""
 
         def act(connection: Connection) -> None:
-            done = dict.fromkeys(Outcome, 0)
-            for mark in marks:
-                values = {"marked": mark.number, "whose": replay_id}
+            locked = _locked(connection, replay_id)
+            named = {"numbers": [mark.number for mark in marks], "replay_id": replay_id}
+            rows = connection.execute(_UNMARKED, named).all()
+            groups = {row.number: row.group_number for row in rows}
+            new = [mark for mark in marks if mark.number in groups]
+            for mark in new:
                 told = {"outcome": mark.outcome, "note": mark.note}
-                done[mark.outcome] += connection.execute(_MARK, values | told).rowcount
-            replayed, refused = done[Outcome.REPLAYED], done[Outcome.REFUSED]
-            _count(connection, replay_id, replayed=replayed, refused=refused)
+                connection.execute(_MARK, told | {"marked": mark.number})
+            replayed = sum(mark.outcome is Outcome.REPLAYED for mark in new)
+            _count(connection, replay_id, replayed=replayed, refused=len(new) - replayed)
+            mine = [mark for mark in new if groups[mark.number] == locked.group_number]
+            ill = sum(mark.outcome is Outcome.UNREAD for mark in mine)
+            _count(connection, replay_id, group_taken=len(mine), group_ill=ill)
 
-        await self._database.write(act)
+        if marks:
+            await self._database.write(act)
 
     async def on_their_way(self, replay_id: str, *, limit: int) -> list[OnItsWay]:
         """Replays of a plan whose outcome is not known."""

@@ -310,9 +310,61 @@ async def test_failures_are_taken_in_order_and_again_until_they_are_marked(
         await store.replays.mark(plan.id, marks)
     counted = await plan_of(store)
     assert (counted.replayed, counted.refused, counted.left) == (1, 1, 1)
-    assert counted.group_taken == 3
+    assert counted.group_taken == 2
     assert await store.replays.refusals(plan.id, limit=9) == {"too old": 1}
     assert chains_of(await taken(store, plan)) == ["C2"]
+
+
+async def test_what_could_not_be_read_is_free_and_counts_as_ill(store: Store) -> None:
+    """The next plan takes it as if it was never begun; what was refused stays out."""
+    cut_off = await many(store, 3)
+    plan = await claimed(store, cut_off)
+    found = await taken(store, plan)
+    outcomes = (Outcome.UNREAD, Outcome.REFUSED, Outcome.REPLAYED)
+    marks = [
+        Mark(number=one.number, outcome=outcome, note=outcome)
+        for one, outcome in zip(found, outcomes, strict=True)
+    ]
+    await store.replays.mark(plan.id, marks)
+    counted = await plan_of(store)
+    assert (counted.refused, counted.replayed, counted.left) == (2, 1, 0)
+    assert (counted.group_taken, counted.group_ill, counted.ill) == (3, 1, 0)
+    assert await store.replays.refusals("R1", limit=9) == {"unread": 1, "refused": 1}
+    (group,) = await store.replays.groups(ALL, cut_off, limit=9)
+    assert (group.open, group.refused, group.claimed) == (1, 1, 1)
+    assert chains_of(await store.replays.claimable(ALL, cut_off, after=0, limit=9)) == [
+        "C0"
+    ]
+    again = await claimed(store, cut_off, "R2")
+    assert again.claimed == 1
+    (one,) = await taken(store, again)
+    assert (one.failure.slot.chain_id, one.begun) == ("C0", False)
+
+
+async def test_what_could_not_be_read_can_be_given_up(store: Store) -> None:
+    """No later plan takes it then."""
+    cut_off = await many(store, 1)
+    plan = await claimed(store, cut_off)
+    (one,) = await taken(store, plan)
+    unread = Mark(number=one.number, outcome=Outcome.UNREAD, note="why")
+    await store.replays.mark(plan.id, [unread])
+    assert (await given_up(store, cut_off)).handled == 1
+    assert (await claimed(store, cut_off, "R2")).claimed == 0
+
+
+async def test_what_was_begun_in_another_group_counts_in_the_one_it_ends_in(
+    store: Store,
+) -> None:
+    """A worker has died, and the plan was resumed with another group."""
+    plan = await claimed(store, await many(store, 2))
+    (one,) = await taken(store, plan, 1)
+    assert await store.replays.change(plan, replaying.next_group(plan))
+    assert await taken(store, plan, 1) == [replace(one, begun=True)]
+    mark = Mark(number=one.number, outcome=Outcome.REPLAYED)
+    await store.replays.mark(plan.id, [mark])
+    await store.replays.judge(plan, {one.number: Went.WELL})
+    counted = await plan_of(store)
+    assert (counted.group_number, counted.group_taken, counted.group_well) == (1, 1, 1)
 
 
 async def test_endpoints_can_be_left_out(store: Store) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -20,7 +21,7 @@ from orchestrator.planning import Planner
 from orchestrator.ports import Store
 from orchestrator.settings import Settings
 from tests.support.replays import MADE_AT, fail_chain
-from workers.rehearsing import NotRehearsed
+from workers.rehearsing import NotRehearsed, Rehearser
 
 IDS = tuple(f"01M80YVSQQKN1JP1SMFEKT7{n:03}" for n in range(12))
 SHADOW = "https://candidate.example/next?secret=MARKER"
@@ -69,6 +70,7 @@ async def rehearse(
     shadow: str = SHADOW,
     *,
     limit: int | None = None,
+    pace: float = 1_000,
     yes: bool = True,
     as_json: bool = False,
 ) -> None:
@@ -79,7 +81,7 @@ async def rehearse(
         shadow,
         every=True,
         limit=limit,
-        pace=1_000,
+        pace=pace,
         yes=yes,
         as_json=as_json,
     )
@@ -145,6 +147,34 @@ async def test_no_more_are_posted_than_was_said(
     """The oldest first."""
     await rehearse(settings, limit=9)
     assert candidate.asked == list(IDS[:9])
+
+
+@pytest.mark.parametrize("pace, at_once", [(0.5, 1), (2.5, 2), (99, 8)])
+async def test_no_more_go_out_at_once_than_the_pace_allows(
+    settings: Settings,
+    candidate: Candidate,
+    monkeypatch: pytest.MonkeyPatch,
+    pace: float,
+    at_once: int,
+) -> None:
+    """A slow candidate gets one at a time, and each second no more than was said."""
+    there, pages, rests = at._rehearse, list[int](), list[float]()
+
+    async def rehearse_page(
+        rehearser: Rehearser, failures: Sequence[Failure], compared: at.Compared
+    ) -> None:
+        pages.append(len(failures))
+        await there(rehearser, failures, compared)
+
+    async def rest(delay_s: float) -> None:
+        rests.append(delay_s)
+
+    monkeypatch.setattr(at, "_rehearse", rehearse_page)
+    monkeypatch.setattr(asyncio, "sleep", rest)
+    await rehearse(settings, pace=pace, as_json=True)
+    assert max(pages) == at_once
+    assert sum(pages) == len(IDS)
+    assert all(delay_s <= at_once / pace for delay_s in rests)
 
 
 async def test_nothing_is_posted_that_nobody_agreed_to(

@@ -86,6 +86,20 @@ def test_what_was_refused_is_not_looked_at() -> None:
     assert isinstance(next_move(plan, at_once_max=8), Stop)
 
 
+def test_what_could_not_be_read_stops_it() -> None:
+    """It is among the group's ill, though none was replayed; the reason says so."""
+    plan = replace(RUNNING, group_taken=1, group_ill=1, refused=1)
+    why = "1 of 1 in group 1 failed again or could not be read: more than 20%"
+    assert next_move(plan, at_once_max=8) == Stop(why=why)
+
+
+def test_what_is_in_hand_is_still_of_its_group() -> None:
+    """Taken and not marked, it is not counted: so it is taken again, and waited for."""
+    assert next_move(in_group(0, 0), at_once_max=8) == Take(count=1)
+    half = replace(in_group(2, 3, well=3), claimed=8)
+    assert next_move(half, at_once_max=8) == Take(count=2)
+
+
 def test_groups_grow_up_to_the_last_size() -> None:
     """1, 2, 5, 20, 50, and on to a thousand each; the counters begin anew."""
     plan, sizes = in_group(0, 1, well=1), []

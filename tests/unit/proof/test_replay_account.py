@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
 from orchestrator.proof.replay_account import Kept, exact
-from orchestrator.proof.replay_cancel import Cancelled, report
-from orchestrator.proof.replay_command import Told
+from orchestrator.proof.replay_cancel import Cancelled, amid, report
+from orchestrator.proof.replay_command import CommandError, Told
 from orchestrator.proof.replay_journal import Posted
 
 FIRST = Told(
@@ -68,6 +69,9 @@ CANCELLED = Cancelled(
     how="so",
     chains=3,
     first=HALF,
+    at_kill=replace(KEPT, in_hand=1),
+    settled_at_kill=False,
+    in_hand=1,
     kept=replace(KEPT, refused=0),
     posted=2,
     second=REST,
@@ -86,7 +90,9 @@ def test_a_second_plan_takes_the_rest() -> None:
             "refused": 0,
             "never_started": 1,
             "second_plan": 1,
+            "claimed_at_kill": 1,
             "redelivered": 1,
+            "redelivered_max": 1,
         }
     }
 
@@ -103,3 +109,47 @@ def test_a_second_plan_takes_the_rest() -> None:
 def test_a_second_plan_that_takes_other_chains_breaks_it(broken: Cancelled) -> None:
     """Neither fewer nor more, and no chain by another callback."""
     assert not report([broken]).held
+
+
+def test_more_redeliveries_than_the_kill_explains_break_it() -> None:
+    """Ids are derived, so a callback that is POSTed over and over has one id too."""
+    more = replace(CANCELLED, posts=[*CANCELLED.posts, post("A")])
+    assert not report([more]).held
+    assert report([replace(more, in_hand=2)]).held
+
+
+def test_a_kill_that_comes_too_late_breaks_it() -> None:
+    """A worker that had let go of all was not killed amid anything."""
+    late = replace(CANCELLED, settled_at_kill=True)
+    (promise,) = [one for one in report([late]).promises if not one.held]
+    assert promise.name == "cancelled so, its worker is killed before the end"
+
+
+async def test_the_worker_is_killed_while_the_command_runs() -> None:
+    """What the command has changed is enough; its own end would be too late."""
+    changed, killed = asyncio.Event(), asyncio.Event()
+
+    async def command() -> None:
+        changed.set()
+        await killed.wait()
+
+    async def kill() -> None:
+        killed.set()
+
+    async with asyncio.timeout(5):
+        await amid(command(), changed.wait(), kill)
+    assert killed.is_set()
+
+
+async def test_a_command_that_fails_kills_nobody() -> None:
+    """Its words are the error, and nobody waits for what will not come."""
+
+    async def command() -> None:
+        raise CommandError("no such plan")
+
+    async def kill() -> None:
+        pytest.fail("the plan was not cancelled")
+
+    async with asyncio.timeout(5):
+        with pytest.raises(CommandError, match="no such plan"):
+            await amid(command(), asyncio.Event().wait(), kill)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.proof.replay_books import Books, Row, Window
+from orchestrator.proof.replay_books import Books, InHand, Kill, Row, Victim, Window
 from orchestrator.proof.replay_command import Told
 from orchestrator.proof.replay_journal import Posted
 from orchestrator.proof.replay_judging import PACE_MIN, SAMPLES_MIN, promises_of
@@ -24,6 +24,7 @@ P99 = "live traffic is at most 20% worse at its p99"
 WENT_ON = "the replay went on in its windows, and not in the others"
 MEMORY = "a replay worker has at most 100 MB"
 LEFT = "nothing is left, no process died"
+KILLED = "worker and broker are killed in the middle"
 
 
 def post(chain_id: str, generation: int, status: int, ordinal: str = "0") -> Posted:
@@ -88,6 +89,9 @@ BOOKS = Books(
     took_s=100.0,
     failing_took_s=50.0,
     rss_mb=[80.0, 90.0],
+    windows_min=2,
+    killed=[Kill(what=Victim.WORKER, replayed=1), Kill(what=Victim.BROKER, replayed=1)],
+    in_hand=InHand(first=2, replayed=1),
 )
 
 
@@ -138,10 +142,49 @@ def test_what_an_endpoint_got_beyond_that_breaks_it(
 
 
 def test_the_same_id_again_is_a_redelivery() -> None:
-    """A callback may come twice under one id; it is told, and breaks nothing."""
-    books = replace(BOOKS, posts=[*POSTS, post(WELL, 1, 204)])
+    """What was in hand at a kill may come twice under one id; it is told."""
+    again = [post(WELL, 1, 204), *[post(LIVE, 0, 204)] * 2]
+    books = replace(BOOKS, posts=[*POSTS, *again])
     assert broken(books) == []
-    assert figures(books)["redelivered"] == 1
+    told = figures(books)
+    assert (told["redelivered"], told["redelivered_max"]) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "again",
+    [[post(WELL, 1, 204)] * 2, [post(LIVE, 0, 204)] * 3, [post(WELL, 0, 404)] * 3],
+)
+def test_the_same_id_again_and_again_breaks_it(again: Sequence[Posted]) -> None:
+    """More than the kills explain is a defect that POSTs twice, whatever its ids."""
+    assert broken(replace(BOOKS, posts=[*again, *POSTS])) == [TWICE]
+
+
+@pytest.mark.parametrize(
+    "kills",
+    [
+        [],
+        [(Victim.WORKER, 1)],
+        [(Victim.BROKER, 1)],
+        [(Victim.WORKER, 1), (Victim.WORKER, 1)],
+        [(Victim.WORKER, 1), (Victim.BROKER, 1), (Victim.BROKER, 1)],
+        [(Victim.WORKER, 1), (Victim.BROKER, 2)],
+        [(Victim.WORKER, 0), (Victim.BROKER, 1)],
+    ],
+)
+def test_both_are_killed_in_the_middle(kills: Sequence[tuple[Victim, int]]) -> None:
+    """A kill before the first chain or after the last one shows nothing."""
+    killed = [Kill(what=what, replayed=replayed) for what, replayed in kills]
+    assert broken(replace(BOOKS, killed=killed)) == [KILLED]
+
+
+def test_what_cannot_be_killed_is_told_with_its_remedy() -> None:
+    """A broker that is not ours proves nothing, and that is no pass."""
+    remedy = "it is not ours; unset it"
+    books = replace(BOOKS, killed=BOOKS.killed[:1], spared=[remedy])
+    (promise,) = [one for one in promises_of(books) if one.name == KILLED]
+    assert not promise.held
+    assert f"the broker was killed 0 times; {remedy}" in promise.seen
+    assert figures(books)["killed"] == ["the replay worker at 1"]
 
 
 def test_a_callback_that_never_came_breaks_it() -> None:
@@ -184,10 +227,19 @@ def test_live_traffic_that_suffers_breaks_it() -> None:
 
 def test_a_replay_without_a_window_proves_nothing() -> None:
     """What was over too soon was not compared."""
-    books = replace(BOOKS, windows=[])
+    books = replace(BOOKS, windows=[], windows_min=0)
     assert broken(books) == [P99]
     assert sheets(books) == []
     assert "ratio" not in figures(books)
+
+
+def test_a_window_that_is_missing_breaks_it() -> None:
+    """The median of fewer is not what was promised; why there are no more is told."""
+    books = replace(BOOKS, windows_min=10, cut_short="chainctl replay pause: it is done")
+    (promise,) = [one for one in promises_of(books) if not one.held]
+    assert promise.name == "there are all 10 windows"
+    assert promise.seen.startswith("only 2: chainctl replay pause: it is done")
+    assert broken(replace(books, windows=[*BOOKS.windows] * 5)) == []
 
 
 def test_windows_of_a_few_callbacks_are_not_judged_by_their_p99() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -11,12 +12,14 @@ import pytest
 
 from orchestrator.domain import breaker, replaying
 from orchestrator.domain.breaker import BreakerState
-from orchestrator.domain.chain import ChainState
+from orchestrator.domain.chain import ChainState, View
 from orchestrator.domain.endpoint import origin_of
-from orchestrator.domain.errors import StoreUnavailable
-from orchestrator.domain.generations import next_generation
-from orchestrator.domain.replaying import Replay, ReplayState
+from orchestrator.domain.errors import Refused, StoreUnavailable
+from orchestrator.domain.failing import FailureFilter
+from orchestrator.domain.generations import NotReplayed, Opened, next_generation
+from orchestrator.domain.replaying import Claimed, Replay, ReplayState
 from orchestrator.ports import Changes, Queues
+from orchestrator.sealing import Sealer
 from schemas.messages import CallbackSecrets, CallbackWork, End
 from tests.support.replays import a_plan
 from tests.support.samples import TARGET, delivery
@@ -24,9 +27,11 @@ from tests.support.workshop import Begun, Workshop
 from tests.unit.workers.answering import says
 from tests.unit.workers.posting import answered, post
 from workers import replay
+from workers.reopening import Reopener
 from workers.replay import ReplayWorker
 
 ANOTHER_URL = "https://other.example/next/MARKER"
+ANOTHER_KEY = Sealer(b"k" * 32, "gone", b"h" * 32)
 
 
 class LoseReplays(Protocol):
@@ -333,6 +338,275 @@ async def test_results_that_were_deleted_meanwhile_are_refused(
     assert (plan.state, plan.replayed, plan.refused) == (ReplayState.DONE, 1, 1)
     (why,) = await workshop.store.replays.refusals("R1", limit=9)
     assert why.startswith("the chain's results were deleted at")
+
+
+async def sealed_as(workshop: Workshop, one: Begun, sealed: str) -> None:
+    """This stands in the chain's row as its request."""
+
+    def rule(view: View) -> tuple[None, Changes]:
+        assert view.step is not None
+        return None, Changes(steps=(replace(view.step, sealed_request=sealed),))
+
+    await workshop.store.decide(one.slot, rule)
+
+
+async def with_a_missing_key(workshop: Workshop, one: Begun) -> None:
+    """The chain's request is sealed with a key that is not here."""
+    sealed = ANOTHER_KEY.seal(b"{}", bound_to=one.slot.sealed_as("request"))
+    await sealed_as(workshop, one, sealed)
+
+
+async def cancel(workshop: Workshop, replay_id: str = "R1") -> None:
+    """An operator cancels the plan."""
+    before = await plan_of(workshop, replay_id)
+    cancelled = replaying.cancelled(before, workshop.clock())
+    assert cancelled is not None
+    assert await workshop.store.replays.change(before, cancelled)
+
+
+def only(begun: Sequence[Begun]) -> FailureFilter:
+    """These chains."""
+    return FailureFilter(chain_ids=tuple(one.id for one in begun))
+
+
+async def test_a_missing_key_stops_neither_plan_nor_the_next(workshop: Workshop) -> None:
+    """The one row is refused, naming the key; all behind it and all plans go on."""
+    first, others = await failed(workshop, 3), await failed(workshop, 3)
+    await with_a_missing_key(workshop, first[0])
+    await planned(workshop, a_plan("R1", canary=False, which=only(first)))
+    await planned(workshop, a_plan("R2", canary=False, which=only(others)))
+    await go_on(workshop, workshop.replay_worker())
+    one, two = await plan_of(workshop, "R1"), await plan_of(workshop, "R2")
+    assert (one.state, one.replayed, one.refused) == (ReplayState.DONE, 2, 1)
+    assert (two.state, two.replayed) == (ReplayState.DONE, 3)
+    why = "its secrets cannot be opened: sealed with key gone, which is not here"
+    assert await workshop.store.replays.refusals("R1", limit=9) == {why: 1}
+
+
+async def test_what_could_not_be_opened_is_for_a_later_plan(workshop: Workshop) -> None:
+    """Once its key is back; what was refused for good stays out."""
+    begun = await failed(workshop, 2)
+    row = await workshop.store.step(begun[0].slot)
+    assert row is not None
+    await with_a_missing_key(workshop, begun[0])
+    await planned(workshop, a_plan("R1", canary=False))
+    worker = workshop.replay_worker()
+    await go_on(workshop, worker)
+    assert row.sealed_request is not None
+    await sealed_as(workshop, begun[0], row.sealed_request)
+    await planned(workshop, a_plan("R2", canary=False))
+    await go_on(workshop, worker)
+    one, two = await plan_of(workshop, "R1"), await plan_of(workshop, "R2")
+    assert (one.claimed, one.replayed, one.refused) == (2, 1, 1)
+    assert (two.state, two.claimed, two.replayed) == (ReplayState.DONE, 1, 1)
+    assert len(callbacks(workshop)) == 2
+
+
+async def test_a_canary_stops_at_what_cannot_be_opened(workshop: Workshop) -> None:
+    """A wrong key does not burn the whole plan."""
+    for one in await failed(workshop, 5):
+        await sealed_as(workshop, one, workshop.sealer.seal(b"{}", bound_to="another"))
+    await planned(workshop, a_plan())
+    await go_on(workshop, workshop.replay_worker())
+    plan = await plan_of(workshop)
+    assert (plan.state, plan.replayed, plan.refused, plan.left) == ("paused", 0, 1, 4)
+    words = "1 of 1 in group 1 failed again or could not be read: more than 20%"
+    assert plan.why == words
+
+
+@pytest.mark.parametrize("garbage", [b"not JSON", b"[]", b'{"request": 3}', b"\xff"])
+async def test_a_row_that_cannot_be_read_is_refused(
+    workshop: Workshop, garbage: bytes
+) -> None:
+    """What is in it is told nowhere, and the worker goes on."""
+    begun = await failed(workshop, 2)
+    bound_to = begun[0].slot.sealed_as("request")
+    await sealed_as(workshop, begun[0], workshop.sealer.seal(garbage, bound_to=bound_to))
+    await planned(workshop, a_plan(canary=False))
+    await go_on(workshop, workshop.replay_worker())
+    plan = await plan_of(workshop)
+    assert (plan.state, plan.replayed, plan.refused) == (ReplayState.DONE, 1, 1)
+    (why,) = await workshop.store.replays.refusals("R1", limit=9)
+    assert why.startswith("its secrets cannot be opened: what was sealed cannot be read")
+
+
+async def test_what_the_database_refuses_is_told_as_that(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No key is looked for in vain, and no later plan tries it."""
+    await failed(workshop)
+    await planned(workshop, a_plan(canary=False))
+
+    async def refuses(*_: object, **__: object) -> None:
+        raise Refused("the database refused a statement (22021)")
+
+    monkeypatch.setattr(Reopener, "replay", refuses)
+    await go_on(workshop, workshop.replay_worker())
+    why = "the database refused a statement (22021)"
+    assert await workshop.store.replays.refusals("R1", limit=9) == {why: 1}
+    await planned(workshop, a_plan("R2", canary=False))
+    await go_on(workshop, workshop.replay_worker())
+    assert (await plan_of(workshop, "R2")).claimed == 0
+
+
+async def test_a_fault_of_one_plan_does_not_stop_the_next(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told all the same; a cancelled plan first lets go of what never began."""
+    first, others = await failed(workshop, 9), await failed(workshop, 2)
+    slow = a_plan("R1", canary=False, pace=1.0, which=only(first))
+    await planned(workshop, slow)
+    await planned(workshop, a_plan("R2", canary=False, which=only(others)))
+    there = Reopener.replay
+
+    async def away(
+        self: Reopener, chain_id: str, generation: int, *, url: str | None = None
+    ) -> Opened | NotReplayed:
+        if chain_id == first[0].id:
+            raise StoreUnavailable("the database is away")
+        return await there(self, chain_id, generation, url=url)
+
+    async def beats(count: int) -> int:
+        faults = 0
+        for _ in range(count):
+            try:
+                await worker.beat()
+            except StoreUnavailable:
+                faults += 1
+            workshop.clock.advance(1)
+        return faults
+
+    worker = workshop.replay_worker()
+    with monkeypatch.context() as patch:
+        patch.setattr(Reopener, "replay", away)
+        assert await beats(6) > 0
+        assert (await plan_of(workshop, "R2")).state is ReplayState.DONE
+        await cancel(workshop)
+        await planned(workshop, a_plan("R3", canary=False))
+        assert await beats(6) > 0
+        assert (await plan_of(workshop, "R3")).replayed == 8
+        assert not (await plan_of(workshop, "R1")).settled
+    await go_on(workshop, worker)
+    plan = await plan_of(workshop, "R1")
+    assert (plan.settled, plan.replayed, plan.left) == (True, 1, 8)
+
+
+async def test_a_cancelled_plan_with_a_missing_key_comes_to_its_end(
+    workshop: Workshop,
+) -> None:
+    """What was begun is refused, and may be taken by another plan."""
+    begun = await failed(workshop, 12)
+    await with_a_missing_key(workshop, begun[0])
+    made = await planned(workshop, a_plan(canary=False))
+    worker = workshop.replay_worker()
+    for _ in range(2):
+        await worker.beat()
+    running = await plan_of(workshop)
+    await workshop.store.replays.take(made, workshop.clock(), without=(), limit=2)
+    assert running.claimed == 12
+    await cancel(workshop)
+    await go_on(workshop, worker)
+    plan = await plan_of(workshop)
+    assert (plan.settled, plan.replayed, plan.refused, plan.left) == (True, 1, 1, 10)
+
+
+@pytest.mark.parametrize(
+    "another, why", [(ANOTHER_KEY, "key gone, which"), (None, "be opened: it")]
+)
+async def test_a_plan_whose_url_cannot_be_opened_pauses(
+    workshop: Workshop, another: Sealer | None, why: str
+) -> None:
+    """It says why and takes nothing; cancelled, it comes to its end."""
+    begun = await failed(workshop, 3)
+    await planned(workshop, a_plan("R2", canary=False, which=only(begun[2:])))
+    bound_to = replaying.url_bound_to("R1" if another else "R9")
+    sealed = (another or workshop.sealer).seal(ANOTHER_URL.encode(), bound_to=bound_to)
+    plan = replace(a_plan(canary=False, which=only(begun[:2])), sealed_url=sealed)
+    await planned(workshop, replace(plan, endpoint=origin_of(ANOTHER_URL)))
+    worker = workshop.replay_worker()
+    await go_on(workshop, worker)
+    stopped = await plan_of(workshop)
+    assert (stopped.state, stopped.left) == (ReplayState.PAUSED, 2)
+    assert (stopped.why or "").startswith("its other URL ")
+    assert why in (stopped.why or "")
+    assert (await plan_of(workshop, "R2")).state is ReplayState.DONE
+    resumed = replaying.resumed(stopped)
+    assert resumed is not None
+    assert await workshop.store.replays.change(stopped, resumed)
+    await workshop.store.replays.take(plan, workshop.clock(), without=(), limit=1)
+    await cancel(workshop)
+    await go_on(workshop, worker)
+    over = await plan_of(workshop)
+    assert (over.settled, over.refused, over.left) == (True, 1, 1)
+
+
+async def begins(worker: ReplayWorker) -> bool:
+    """Whether a beat came through; it did nothing, if the test is wrong."""
+    try:
+        assert await worker.beat()
+    except StoreUnavailable:
+        return False
+    return True
+
+
+async def test_a_canary_whose_worker_died_does_not_skip_its_group(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was taken and not noted is still of its group: it is waited for."""
+    await failed(workshop, 12)
+    await planned(workshop, a_plan())
+
+    async def dies(*_: object) -> None:
+        raise StoreUnavailable("the database is away")
+
+    worker = workshop.replay_worker()
+    with monkeypatch.context() as patch:
+        patch.setattr(workshop.store.replays, "mark", dies)
+        while await begins(worker):
+            pass
+    workshop.clock.advance(11)
+    worker = workshop.replay_worker("replay-2")
+    await go_on(workshop, worker)
+    plan = await plan_of(workshop)
+    assert (plan.replayed, plan.group_number, plan.undecided) == (1, 0, 1)
+    await answer(workshop, 503)
+    await go_on(workshop, worker)
+    plan = await plan_of(workshop)
+    assert (plan.state, plan.replayed, plan.ill) == (ReplayState.PAUSED, 1, 1)
+
+
+async def test_a_blocked_plan_is_not_looked_through_at_every_beat(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every two seconds while the same is blocked, at once when that changes."""
+    await failed(workshop, 3)
+    await planned(workshop, a_plan(canary=False))
+    origin = origin_of(TARGET)
+    await workshop.switchboard.change(
+        origin, lambda endpoint: breaker.paused(endpoint, None, workshop.clock())
+    )
+    workshop.publisher.calls.clear()
+    there, looked = workshop.store.replays.take, list[datetime]()
+
+    async def take(
+        plan: Replay, now: datetime, *, without: Collection[str], limit: int
+    ) -> list[Claimed]:
+        looked.append(now)
+        return await there(plan, now, without=without, limit=limit)
+
+    monkeypatch.setattr(workshop.store.replays, "take", take)
+    worker = workshop.replay_worker()
+    for _ in range(62):
+        await worker.beat()
+        workshop.clock.advance(0.1)
+    assert len(looked) == 3
+    await workshop.switchboard.change(
+        origin, lambda endpoint: breaker.resumed(endpoint, workshop.clock())
+    )
+    workshop.clock.advance(0.5)
+    await worker.beat()
+    assert len(looked) == 4
+    assert (await plan_of(workshop)).replayed > 0
 
 
 async def test_another_url_is_kept_sealed_until_the_end(workshop: Workshop) -> None:
