@@ -10,20 +10,20 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel
 from sqlalchemy import func, select
 
 from orchestrator.broker.connection import connect
 from orchestrator.broker.publishing import BrokerPublisher
 from orchestrator.local.stack import Plan, Stack
-from orchestrator.ports import Queues
 from orchestrator.proof.backlog import fill
 from orchestrator.proof.ground import Ground, Proof
+from orchestrator.proof.log_count import entries_of_log
 from orchestrator.proof.racing import cpu_s
 from orchestrator.proof.report import Promise, Report, Sheet
 from orchestrator.store.database import Database, open_database
@@ -43,9 +43,6 @@ _PER_S_MIN: Final = 200
 _BOUND_S: Final = 60.0
 
 _LOOK_S: Final = 0.5
-#: More than a chunk of a stream holds, and after how long there is no more to come.
-_CHUNK: Final = 20_000
-_QUIET_S: Final = 3.0
 #: Between two lines that say how far it is.
 _SAY_S: Final = 15.0
 
@@ -79,6 +76,8 @@ class Drained:
     Attributes:
         rss_mb: the most that the process ever had, as the kernel tells it.
         gaps: chains whose sequence has one.
+        logged: how many entries `chain.log` has.
+        different: how many of these are not repeats.
     """
 
     events: int
@@ -87,6 +86,7 @@ class Drained:
     rows: int
     gaps: int
     logged: int
+    different: int
     rss_mb: float
     cpu_s: float
 
@@ -130,13 +130,16 @@ class _Bench:
                     said = looks[-1].at_s
                     say(f"{looks[-1].written:,} written, {looks[-1].told:,} told")
         pid = self.stack.processes.pid("history")
+        say("the log is read from its beginning")
+        logged = await entries_of_log(self.channel)
         return Drained(
             events=count,
             filled_s=filled_s,
             looks=looks,
             rows=await self.database.look(_number(_ROWS)),
             gaps=await self.database.look(_number(_GAPS)),
-            logged=await self._logged(),
+            logged=logged.count,
+            different=logged.different,
             rss_mb=_memory_mb(pid, "VmHWM"),
             cpu_s=cpu_s(pid),
         )
@@ -150,22 +153,6 @@ class _Bench:
             told=written - untold,
             rss_mb=_memory_mb(self.stack.processes.pid("history"), "VmRSS"),
         )
-
-    async def _logged(self) -> int:
-        """How many are in the stream, by the offset of the last one.
-
-        What the broker tells of a stream's length lags behind.
-        """
-        arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
-        await self.channel.set_qos(prefetch_count=_CHUNK)
-        queue = await self.channel.get_queue(Queues.LOG)
-        await queue.consume(arrived.put, arguments={"x-stream-offset": "last"})
-        count = 0
-        with suppress(TimeoutError):
-            while True:
-                message = await asyncio.wait_for(arrived.get(), _QUIET_S)
-                count = 1 + cast("int", message.headers["x-stream-offset"])
-        return count
 
 
 @asynccontextmanager
@@ -211,8 +198,12 @@ def report(drained: Drained) -> Report:
     committed = pace(drained.looks, lambda look: look.written)
     told = pace(drained.looks, lambda look: look.told)
     cpu_us = drained.cpu_s / drained.events * 1e6
-    complete = drained.rows == drained.logged == drained.events and not drained.gaps
-    seen = f"{drained.rows:,} rows, {drained.logged:,} in the log, {drained.gaps} gaps"
+    counts = {drained.rows, drained.logged, drained.different}
+    complete = counts == {drained.events} and not drained.gaps
+    seen = (
+        f"{drained.rows:,} rows, {drained.logged:,} in the log, {drained.different:,} of"
+        f" them different, {drained.gaps} gaps"
+    )
     figures = {
         "events": drained.events,
         "committed_per_s": round(committed),

@@ -80,6 +80,7 @@ def drained(**other: float) -> Drained:
         "rows": 10_000,
         "gaps": 0,
         "logged": 10_000,
+        "different": 10_000,
         "rss_mb": 120.0,
         "cpu_s": 4.0,
     }
@@ -105,7 +106,13 @@ def test_a_backlog_that_went_as_promised_holds() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [{"rss_mb": 150.1}, {"rows": 9_999}, {"gaps": 1}, {"logged": 9_999}],
+    [
+        {"rss_mb": 150.1},
+        {"rows": 9_999},
+        {"gaps": 1},
+        {"logged": 9_999},
+        {"different": 9_999},
+    ],
 )
 def test_each_promise_can_break(other: dict[str, float]) -> None:
     """Memory, completeness, numbering."""
@@ -121,6 +128,7 @@ def test_a_slow_worker_breaks_the_promise() -> None:
         rows=10_000,
         gaps=0,
         logged=10_000,
+        different=10_000,
         rss_mb=1.0,
         cpu_s=1.0,
     )
