@@ -716,8 +716,12 @@ class Replays(Protocol):
     async def judge(self, plan: Replay, went: Mapping[int, Went]) -> None:
         """Note and count what replays came to, each once."""
 
-    async def release(self, replay_id: str, *, limit: int) -> int:
-        """Let failures go that were never begun; how many it were."""
+    async def release(self, replay_id: str, *, after: int, limit: int) -> int | None:
+        """Let failures go that were never begun, behind this number.
+
+        The number of the last one, None if there was none. Who has let go of a page goes
+        on behind it: what was let go of would have to be passed over each time.
+        """
 
     async def reseal(
         self, rule: Callable[[str, str], str], *, after: str, limit: int

@@ -169,7 +169,12 @@ class ReplayWorker:
 
     async def _let_go(self, plan: Replay) -> bool:
         """What never was begun is nobody's again; what was is finished."""
-        if await self.store.replays.release(plan.id, limit=CLAIMS):
+        going = self._going(plan)
+        last = await self.store.replays.release(
+            plan.id, after=going.let_go_to, limit=CLAIMS
+        )
+        if last is not None:
+            going.let_go_to = last
             return True
         begun = await self.store.replays.take(
             plan, self.clock(), without=(), limit=AT_ONCE

@@ -26,6 +26,7 @@ class Going:
         held: how endpoints stood at `held_at`.
         looked_at: when outcomes were looked for.
         blocked: without which endpoints nothing could go out, at `blocked_at`.
+        let_go_to: up to which failure a cancelled plan has let go of what it never began.
     """
 
     bucket: Bucket
@@ -35,6 +36,7 @@ class Going:
     looked_at: datetime | None = None
     blocked: frozenset[str] = frozenset()
     blocked_at: datetime | None = None
+    let_go_to: int = 0
 
     def without(self, now: datetime) -> frozenset[str]:
         """Endpoints that take nothing now, or have had enough."""

@@ -295,22 +295,26 @@ class SqlReplays:
 
         await self._database.write(act)
 
-    async def release(self, replay_id: str, *, limit: int) -> int:
-        """Let failures go that were never begun."""
+    async def release(self, replay_id: str, *, after: int, limit: int) -> int | None:
+        """Let failures go that were never begun; the number of the last one."""
         never = (
             select(failures.c.number)
             .where(
                 CLAIMED_STILL,
                 failures.c.replay_id == replay_id,
                 failures.c.taken_at.is_(None),
+                failures.c.number > after,
             )
             .order_by(failures.c.number)
             .limit(limit)
         )
-        free = update(failures).where(failures.c.number.in_(never)).values(replay_id=None)
-        return await self._database.write(
-            lambda connection: connection.execute(free).rowcount
-        )
+        mine = update(failures).where(failures.c.number.in_(never))
+        free = mine.values(replay_id=None).returning(failures.c.number)
+
+        def act(connection: Connection) -> int | None:
+            return max(connection.execute(free).scalars(), default=None)
+
+        return await self._database.write(act)
 
     async def reseal(
         self, rule: Callable[[str, str], str], *, after: str, limit: int
