@@ -98,7 +98,7 @@ class ReplayWorker:
             faults = frozenset[str]()
             try:
                 went_on = await self.beat()
-                pause_s = 0.0 if went_on else IDLE_S if self.going else REST_S
+                pause_s = self._pause_s(went_on=went_on)
             except OrchestratorError as error:
                 faults, pause_s = frozenset({type(error).__name__}), FAULT_PAUSE_S
                 _log.warning("replay.fault", error=type(error).__name__)
@@ -106,6 +106,16 @@ class ReplayWorker:
                 self.told(faults)
                 before = faults
             await _stopped(stop, pause_s)
+
+    def _pause_s(self, *, went_on: bool) -> float:
+        """Until the next chain may go: bursts would trouble others more."""
+        if not self.going:
+            return 0.0 if went_on else REST_S
+        now = self.clock()
+        next_s = min(one.bucket.next_in_s(now) for one in self.going.values())
+        if went_on:
+            return min(next_s, IDLE_S)
+        return next_s if 0 < next_s < IDLE_S else IDLE_S
 
     async def beat(self) -> bool:
         """One step with each plan that has something to do; whether any went on.

@@ -30,6 +30,12 @@ class Bucket:
         self.filled_at = now
         return int(self.tokens)
 
+    def next_in_s(self, now: datetime) -> float:
+        """How long until there is a whole token."""
+        if self.available(now):
+            return 0.0
+        return (1.0 - self.tokens) / self.pace
+
     def take(self, count: int) -> None:
         """Use tokens."""
         self.tokens -= count

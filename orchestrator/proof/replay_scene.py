@@ -24,7 +24,7 @@ HIT: Final = (0, 1)
 REFUSES_EACH: Final = 20
 
 #: Chains a second that are replayed, of many; few take at least so long.
-PACE: Final = 20.0
+PACE: Final = 10.0
 _SHORTEST_S: Final = 150.0
 
 #: So many chains leave time for all windows.

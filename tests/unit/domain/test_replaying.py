@@ -188,6 +188,16 @@ def test_a_bucket_fills_at_its_pace_and_no_further_than_a_second() -> None:
     assert bucket.available(MADE_AT + timedelta(hours=1)) == 2
 
 
+def test_a_bucket_says_when_its_next_token_comes() -> None:
+    """At once if there is one."""
+    bucket = Bucket(pace=20.0, filled_at=MADE_AT)
+    assert bucket.next_in_s(MADE_AT) == 0.0
+    bucket.take(1)
+    assert bucket.next_in_s(MADE_AT) == pytest.approx(0.05)
+    later = MADE_AT + timedelta(seconds=0.02)
+    assert bucket.next_in_s(later) == pytest.approx(0.03)
+
+
 def test_a_slow_bucket_gives_one_at_a_time() -> None:
     """One in ten seconds, though a second holds but a tenth of it."""
     bucket = Bucket(pace=0.1, filled_at=MADE_AT)

@@ -644,6 +644,27 @@ async def test_a_fault_is_told_waited_out_and_forgotten(
     assert told == [frozenset({"StoreUnavailable"}), frozenset()]
 
 
+async def test_chains_go_one_by_one(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two of them as long as the pace says: bursts would trouble others more."""
+    await failed(workshop, 3)
+    await planned(workshop, a_plan(canary=False, pace=20.0))
+    stop, pauses = asyncio.Event(), list[float]()
+
+    async def pass_by(stop: asyncio.Event, pause_s: float) -> None:
+        pauses.append(pause_s)
+        workshop.clock.advance(pause_s)
+        if (await plan_of(workshop)).replayed == 3:
+            stop.set()
+
+    monkeypatch.setattr(replay, "_stopped", pass_by)
+    async with asyncio.timeout(10):
+        await workshop.replay_worker().run(stop)
+    waited = [pause_s for pause_s in pauses if pause_s]
+    assert waited == [pytest.approx(0.05)] * 3
+
+
 async def test_a_replayed_chain_ends_as_it_would_have(workshop: Workshop) -> None:
     """The endpoint is well again: its answer completes the chain's next generation."""
     (begun,) = await failed(workshop)
