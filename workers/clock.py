@@ -88,7 +88,7 @@ class ClockWorker:
         `told` hears which kinds of fault beats fail with, whenever that has changed.
         """
         publishing = _Pauses(
-            idle_s=IDLE_S, brisk_s=BRISK_S, full=MESSAGES, rest_max_s=PUBLISH_REST_MAX_S
+            idle_s=IDLE_S, brisk_s=BRISK_S, rest_max_s=PUBLISH_REST_MAX_S
         )
         beats = (
             (self.publish_due, publishing),
@@ -171,25 +171,20 @@ class ClockWorker:
 class _Pauses:
     """Between one beat and the next.
 
-    While there is more, it rests as long as it has worked; after a full batch, as many
-    times as long as that took longer than work that is brisk: what an outage has left is
-    worked off beside the users of now, and the slower all is, the more is theirs.
-
-    Attributes:
-        full: so much at a time leaves more behind.
+    While there is more, it rests as long as it has worked, and as many times as long as
+    that took longer than work that is brisk: what an outage has left is worked off beside
+    the users of now, and the slower all is, the more is theirs.
     """
 
     idle_s: float
     brisk_s: float = math.inf
-    full: int = 0
     rest_max_s: float = REST_MAX_S
 
     def after(self, busy: int, took_s: float) -> float:
         """How long to pause after a beat that did so much in so long."""
         if not busy:
             return self.idle_s
-        times = max(1.0, took_s / self.brisk_s) if busy >= self.full else 1.0
-        return min(took_s * times, self.rest_max_s)
+        return min(took_s * max(1.0, took_s / self.brisk_s), self.rest_max_s)
 
 
 class _Faults:

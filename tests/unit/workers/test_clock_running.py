@@ -76,15 +76,14 @@ async def test_what_is_left_is_worked_off_beside_the_users_of_now(
         (25, 0.025, 0.025),
         (25, 0.1, 0.4),
         (25, 0.5, 3.0),
-        (24, 0.1, 0.1),
         (1, 9.0, 3.0),
     ],
 )
 def test_the_fuller_the_machine_the_longer_the_clock_rests(
     busy: int, took_s: float, rest_s: float
 ) -> None:
-    """After a full batch, as often as long as it took longer than is brisk."""
-    pauses = _Pauses(idle_s=0.1, brisk_s=0.025, full=25, rest_max_s=3.0)
+    """As often as long as it took longer than is brisk, up to a limit."""
+    pauses = _Pauses(idle_s=0.1, brisk_s=0.025, rest_max_s=3.0)
     assert pauses.after(busy, took_s) == pytest.approx(rest_s)
 
 
