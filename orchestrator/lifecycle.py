@@ -1,10 +1,8 @@
-"""The life of a process: it says when it is ready, how it is, and hears when to stop."""
+"""The life of a process: it says when it is ready, and how it is."""
 
 import asyncio
-import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 
 async def notify_ready(address: str | None) -> None:
@@ -39,17 +37,3 @@ def notify_status(address: str | None, status: str) -> None:
 
 def _kernel_address(address: str) -> str:
     return "\0" + address[1:] if address.startswith("@") else address
-
-
-@contextmanager
-def on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` on SIGTERM and SIGINT."""
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    for number in numbers:
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)

@@ -13,9 +13,10 @@ from orchestrator.app.tools import (
     open_tools,
     session_lifetime,
 )
-from orchestrator.lifecycle import notify_ready, on_signals
+from orchestrator.lifecycle import notify_ready
 from orchestrator.ports import utc_now
 from orchestrator.settings import Settings
+from orchestrator.stopping import on_signals
 from workers.clock import ClockWorker
 from workers.looking import Looker
 

@@ -30,11 +30,12 @@ from orchestrator.gateway.bridge import detach
 from orchestrator.gateway.examination import Examination, examining
 from orchestrator.gateway.intake import ResultIntake
 from orchestrator.gateway.statics import static_sessions
-from orchestrator.lifecycle import notify_ready, on_signals
+from orchestrator.lifecycle import notify_ready
 from orchestrator.planning import COUNT_PATIENCE_S, Planner
 from orchestrator.ports import Backend, Signer, utc_now
 from orchestrator.readiness import BROKER, STORE
 from orchestrator.settings import Settings
+from orchestrator.stopping import on_signals
 from orchestrator.store import open_store
 from orchestrator.telemetry import bind_chain
 from orchestrator.work import slot_of

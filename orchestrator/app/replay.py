@@ -6,9 +6,10 @@ import asyncio
 
 from orchestrator.app.health import worker_health
 from orchestrator.app.tools import make_preparer, open_tools
-from orchestrator.lifecycle import notify_ready, on_signals
+from orchestrator.lifecycle import notify_ready
 from orchestrator.ports import utc_now
 from orchestrator.settings import Settings
+from orchestrator.stopping import on_signals
 from workers.reopening import Reopener
 from workers.replay import ReplayWorker
 

@@ -30,7 +30,6 @@ from orchestrator.broker.holding import (
     untold,
 )
 from orchestrator.broker.settling import ack, bury, delivery_of, reject
-from orchestrator.broker.stopping import on_signals
 from orchestrator.broker.topology import require
 from orchestrator.domain.errors import Refused
 from orchestrator.ports import (
@@ -41,6 +40,7 @@ from orchestrator.ports import (
     Publisher,
     utc_now,
 )
+from orchestrator.stopping import on_signals
 
 _log = structlog.get_logger(__name__)
 

@@ -34,10 +34,10 @@ from orchestrator.broker.holding import (
 )
 from orchestrator.broker.pausing import Away, Pause, never
 from orchestrator.broker.settling import ack, bury, delivery_of, hand_back, reject
-from orchestrator.broker.stopping import hear, on_signals
 from orchestrator.broker.topology import require
 from orchestrator.domain.errors import Refused
 from orchestrator.ports import Clock, Handler, Publisher, utc_now
+from orchestrator.stopping import hear, on_signals
 
 _log = structlog.get_logger(__name__)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from orchestrator.domain.errors import OrchestratorError
-from orchestrator.lifecycle import on_signals
 from orchestrator.local.processes import Exited, ProcessError
 from orchestrator.local.rabbitmq import Broker, BrokerError, broker
 from orchestrator.local.stack import Plan, Stack, sandbox_and_endpoint
+from orchestrator.stopping import on_signals
 
 #: The exit code of what Ctrl-C cut short, as shells have it.
 INTERRUPTED: Final = 130

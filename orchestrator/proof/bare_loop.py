@@ -32,9 +32,9 @@ from orchestrator.callbacks import PrivateKey
 from orchestrator.callbacks.egress_outlets import KEEPALIVE_S
 from orchestrator.callbacks.signing import SIGNING_THREADS
 from orchestrator.domain.errors import NotConfigured
-from orchestrator.lifecycle import on_signals
 from orchestrator.ports import Queues
 from orchestrator.settings import load_settings
+from orchestrator.stopping import on_signals
 from schemas.events import CLOUDEVENTS_JSON, SOURCE
 
 Json = dict[str, JsonValue]

@@ -26,11 +26,11 @@ import aiohttp
 import httptools
 import uvloop
 
-from orchestrator.lifecycle import on_signals
 from orchestrator.local.ports import LOOPBACK, free_ports
 from orchestrator.local.processes import Processes
 from orchestrator.proof.reaching import until_reached
 from orchestrator.proof.replay_journal import Posted, line_of, posted_in
+from orchestrator.stopping import on_signals
 
 _EMPTY: Final = b"HTTP/1.1 %d Answer\r\nContent-Length: 0\r\n\r\n"
 _NO_CONTENT: Final = b"HTTP/1.1 204 No Content\r\n\r\n"

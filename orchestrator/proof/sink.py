@@ -23,10 +23,10 @@ import httptools
 import uvloop
 from pydantic import BaseModel
 
-from orchestrator.lifecycle import on_signals
 from orchestrator.local.ports import LOOPBACK, free_ports
 from orchestrator.local.processes import Processes
 from orchestrator.proof.reaching import until_reached
+from orchestrator.stopping import on_signals
 
 _NO_CONTENT: Final = b"HTTP/1.1 204 No Content\r\n\r\n"
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.lifecycle import notify_ready, notify_status, on_signals
+from orchestrator.lifecycle import notify_ready, notify_status
+from orchestrator.stopping import on_signals
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Which signals end a worker in good order, and who hears them."""
+"""Which signals end a process in good order, and who hears them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-#: What ends a worker in good order.
+#: What ends a process in good order.
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
