@@ -390,7 +390,7 @@ class SqlStore:
     async def mark_published(self, ids: Sequence[str]) -> None:
         """Mark events as published to subscribers."""
         now = self._now()
-        await self._database.write(
+        await self._database.write_single(
             lambda connection: history.mark_published(connection, ids, now)
         )
 

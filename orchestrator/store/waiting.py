@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import bindparam, delete, or_, select, update
 
 from orchestrator.ports import Waiting
+from orchestrator.store.among import among
 from orchestrator.store.rows import waiting_of, waiting_values
 from orchestrator.store.tables import PARKED, TIMED, waiting
 from orchestrator.store.upsert import add_or_keep, add_or_replace
@@ -44,12 +45,14 @@ _OLDEST: Final = (
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
-_LEASE: Final = update(waiting).where(
-    waiting.c.number.in_(bindparam("numbers", expanding=True))
+_LEASE: Final = (
+    update(waiting)
+    .where(waiting.c.number.in_(bindparam("numbers", expanding=True)))
+    .values(lease_owner=bindparam("owner"), lease_until=bindparam("until"))
 )
 _ADD: Final = add_or_keep(waiting, ["id"])
 _REPLACE: Final = add_or_replace(waiting, ["id"])
-_DROP: Final = delete(waiting).where(waiting.c.id.in_(bindparam("ids", expanding=True)))
+_DROP: Final = delete(waiting).where(among(waiting.c.id, "ids"))
 
 
 def put(connection: Connection, rows: Sequence[Waiting]) -> None:
@@ -96,8 +99,9 @@ def _leased(
     connection: Connection, rows: Sequence[RowMapping], owner: str, until: datetime
 ) -> list[Waiting]:
     if rows:
-        leased = _LEASE.values(lease_owner=owner, lease_until=until)
-        connection.execute(leased, {"numbers": [row["number"] for row in rows]})
+        numbers = [row["number"] for row in rows]
+        values = {"numbers": numbers, "owner": owner, "until": until}
+        connection.execute(_LEASE, values)
     return [waiting_of(row) for row in rows]
 
 
@@ -113,4 +117,4 @@ def forget(
 def drop(connection: Connection, ids: Sequence[str]) -> None:
     """Delete rows."""
     if ids:
-        connection.execute(_DROP, {"ids": ids})
+        connection.execute(_DROP, {"ids": list(ids)})
