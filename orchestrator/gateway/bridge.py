@@ -49,6 +49,13 @@ CLOSING_S: Final = 0.2
 STORE_AWAY_S: Final = 1.0
 STORE_PAUSE_S: Final = 0.1
 
+#: So often a POST waits for its turn in this process beside its own wait: it is accepted,
+#: read, understood, and answered. The app's time runs meanwhile.
+TURNS: Final = 4
+
+#: However late this process is, so much of the budget is left for the chain to go on.
+LEFT_MIN: Final = 0.5
+
 #: How long the callback receiver may take when broker and store are slow; usually it is
 #: the confirm's time. The IRMA server posts to it in the handler the app waits for.
 CALLBACK_BUDGET_S: Final = 0.5
@@ -104,10 +111,11 @@ class Bridge:
         self._desk = desk
         self._capability = capability
         self._slot = slot
-        self._deadline = desk.clock() + timedelta(seconds=desk.options.bridge_budget_s)
+        budget_s = _budget_s(desk)
+        self._deadline = desk.clock() + timedelta(seconds=budget_s)
         # Our own waiting goes by a clock that nobody sets.
         self._loop = asyncio.get_running_loop()
-        self._ends = self._loop.time() + desk.options.bridge_budget_s
+        self._ends = self._loop.time() + budget_s
 
     async def answer(self, result: SessionResult) -> Response:
         """Publish the completion, mark the row, wait for what follows."""
@@ -250,6 +258,12 @@ class Bridge:
 
     def _left_s(self) -> float:
         return max(self._ends - self._loop.time(), 0.0)
+
+
+def _budget_s(desk: Desk) -> float:
+    """How long the app may wait here; less of it while this process is late itself."""
+    whole_s = desk.options.bridge_budget_s
+    return max(whole_s - TURNS * desk.lateness.longest_s, LEFT_MIN * whole_s)
 
 
 async def _until(done: asyncio.Future[bool]) -> None:

@@ -12,6 +12,7 @@ from orchestrator.domain.retention import Retention
 from orchestrator.gateway.authentication import Authenticator
 from orchestrator.gateway.connecting import Connections
 from orchestrator.gateway.intake import ResultIntake
+from orchestrator.gateway.lateness import Lateness
 from orchestrator.gateway.operators import Operators
 from orchestrator.gateway.sse import Streams
 from orchestrator.planning import Planner
@@ -82,4 +83,5 @@ class Desk:
     backend_name: str = "irma"
     streams: Streams = field(default_factory=Streams)
     connections: Connections = field(default_factory=Connections)
+    lateness: Lateness = field(default_factory=Lateness)
     operators: Operators = field(default_factory=Operators)

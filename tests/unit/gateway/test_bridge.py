@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from orchestrator.domain.chain import StepState
+from orchestrator.gateway.application import create_app
 from orchestrator.gateway.bridge import detach
 from schemas.messages import (
     CallbackSecrets,
@@ -158,6 +159,30 @@ async def test_the_wait_ends_within_the_budget(workshop: Workshop) -> None:
     (timeout_s,) = workshop.replies.timeouts_s
     assert 2.5 < timeout_s <= 3.0
     assert workshop.replies.waiting == 0
+
+
+@pytest.mark.parametrize(
+    "late_s, budget_s",
+    [
+        pytest.param([0.0, 0.2, 0.0], 3.0 - 4 * 0.2, id="by its turns"),
+        pytest.param([9.0], 1.5, id="but half is left"),
+    ],
+)
+async def test_a_gateway_that_is_late_itself_lets_the_app_go_earlier(
+    workshop: Workshop, late_s: list[float], budget_s: float
+) -> None:
+    """The app's time runs while its POST waits for its turn; the worker knows it too."""
+    begun = await workshop.begin()
+    desk = workshop.desk()
+    for one in late_s:
+        desk.lateness.note(one)
+    asked_at = workshop.clock()
+    await post(workshop, begun.bridge, wire(result_of(begun.token)), app=create_app(desk))
+    (timeout_s,) = workshop.replies.timeouts_s
+    assert budget_s - 0.5 < timeout_s <= budget_s
+    reply = posted(workshop).reply
+    assert reply is not None
+    assert reply.deadline == asked_at + timedelta(seconds=budget_s)
 
 
 async def test_an_offer_that_came_too_late_is_not_handed_over(
