@@ -155,6 +155,7 @@ class Telling:
             await asyncio.wait([self._seeing], timeout=SUBSCRIBERS_S)
             self._seeing.cancel()
             await asyncio.gather(self._seeing, return_exceptions=True)
+        self._late = self._unsettled(self._late)
         self._trouble.let_go_of([message for message, _ in self._late])
         self._trouble.say()
 

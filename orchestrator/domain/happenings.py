@@ -59,9 +59,15 @@ class _Envelope(TypedDict):
 
 
 def _envelope(
-    slot: Slot, requestor: str, event_id: str, cause: str | None, now: datetime
+    slot: Slot,
+    requestor: str,
+    event_id: str,
+    cause: str | None,
+    now: datetime,
+    *,
+    traceparent: str | None = None,
 ) -> _Envelope:
-    """What every event says of itself."""
+    """What every event says of itself; its span is its own unless it is given."""
     return {
         "id": event_id,
         "subject": slot.chain_id,
@@ -71,7 +77,7 @@ def _envelope(
         "generation": slot.generation,
         "requestor": requestor,
         "causationid": cause,
-        "traceparent": traceparent_of(slot.chain_id, event_id),
+        "traceparent": traceparent or traceparent_of(slot.chain_id, event_id),
     }
 
 
@@ -215,9 +221,8 @@ def _of_callback(work: CallbackWork, event_type: str, now: datetime) -> _Envelop
     """
     slot = Slot(chain_id=work.chain_id, step=work.step, generation=work.generation)
     event_id = f"{work.id}-{event_type.replace('.', '_')}-{work.attempt}"
-    envelope = _envelope(slot, work.requestor, event_id, work.cause, now)
-    envelope["traceparent"] = traceparent_of(work.chain_id, work.id, work.attempt)
-    return envelope
+    span = traceparent_of(work.chain_id, work.id, work.attempt)
+    return _envelope(slot, work.requestor, event_id, work.cause, now, traceparent=span)
 
 
 def callback_retrying(

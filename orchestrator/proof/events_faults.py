@@ -14,7 +14,7 @@ from typing import Final
 
 from orchestrator.local.stack import Stack
 from orchestrator.proof.events_pace import Progress
-from orchestrator.proof.events_subscribers import Following, Way
+from orchestrator.proof.events_subscribers import Following, Subscriber, Way
 from orchestrator.proof.racing import cpu_s
 
 #: A subscriber is cut off so often at least, and once more for so many chains.
@@ -59,7 +59,7 @@ async def cut_off(
     """Cut a subscriber off at these moments: for some seconds, some once for long."""
     if following.line is None:
         return
-    subscriber, loop = following.subscriber, asyncio.get_running_loop()
+    subscriber = following.subscriber
     absences = [partial(asyncio.sleep, chance.uniform(*_AWAY_S)) for _ in at]
     moments = [*at]
     if subscriber.way in LONG_AWAY:
@@ -67,15 +67,19 @@ async def cut_off(
         absences[0] = partial(_many_more, progress, long_away(chains))
     for done, absence in zip(moments, absences, strict=True):
         await progress.reached(done)
+        over = partial(_away, subscriber, progress, absence)
+        subscriber.cuts += int(await following.line.away(over))
 
-        async def until(absence: Callable[[], Awaitable[None]] = absence) -> None:
-            before, since_s = progress.done, loop.time()
-            await absence()
-            subscriber.away_s += loop.time() - since_s
-            played = progress.done - before
-            subscriber.chains_away = max(subscriber.chains_away, played)
 
-        subscriber.cuts += int(await following.line.away(until))
+async def _away(
+    subscriber: Subscriber, progress: Progress, absence: Callable[[], Awaitable[None]]
+) -> None:
+    """Until it is over, and note how long that was, also in chains."""
+    loop = asyncio.get_running_loop()
+    before, since_s = progress.done, loop.time()
+    await absence()
+    subscriber.away_s += loop.time() - since_s
+    subscriber.chains_away = max(subscriber.chains_away, progress.done - before)
 
 
 async def _many_more(progress: Progress, chains: int) -> None:

@@ -7,7 +7,6 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
@@ -34,8 +33,8 @@ from orchestrator.sealing import Sealer
 from orchestrator.store import open_store
 from orchestrator.store.schema import migrate
 from orchestrator.work import start_message
-from schemas.events import SessionStarted, SessionStartedData
 from tests.broker.support import eventually, is_empty, soon
+from tests.support.events import started
 from tests.support.fakes import (
     FakeBackend,
     FakeCaller,
@@ -172,16 +171,7 @@ async def test_a_session_worker_goes_on(bench: Bench, workshop: Workshop) -> Non
 
 async def test_a_history_worker_goes_on(bench: Bench, workshop: Workshop) -> None:
     """The event behind them is written, whatever batch it came in."""
-    event = SessionStarted(
-        id="e1",
-        subject="C1",
-        time=datetime(2026, 5, 1, tzinfo=UTC),
-        chainid="C1",
-        step=1,
-        generation=0,
-        requestor="acme",
-        data=SessionStartedData(session_type="disclosing", backend="irma", in_flow=True),
-    )
+    event = started()
     worker = BatchWorker(
         url=bench.url,
         queue=Queues.HISTORY,

@@ -7,8 +7,9 @@ from orchestrator.domain.chain import Slot
 from orchestrator.ports import event_message
 from orchestrator.sealing import Sealer
 from orchestrator.work import WorkMaker
-from schemas.events import Purpose, SessionStarted, SessionStartedData
+from schemas.events import Purpose
 from schemas.messages import ReplyAddress, dump
+from tests.support.events import started
 from tests.support.samples import NOW, TARGET, result_of
 
 SLOT = Slot(chain_id="C1", step=1)
@@ -37,16 +38,7 @@ def test_the_open_part_of_work_is_told(sealer: Sealer) -> None:
 
 def test_an_event_is_told() -> None:
     """All of it is open."""
-    event = SessionStarted(
-        id="e1",
-        subject="C1",
-        time=NOW,
-        chainid="C1",
-        step=1,
-        generation=0,
-        requestor="acme",
-        data=SessionStartedData(session_type="disclosing", backend="irma", in_flow=True),
-    )
+    event = started()
     part = open_part(event_message(event).body)
     assert part is not None
     assert (part["type"], part["chainid"]) == ("session.started", "C1")

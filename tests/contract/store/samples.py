@@ -7,7 +7,8 @@ from typing import Final
 
 from orchestrator.domain.chain import Chain, ChainState, Slot, Step, StepState
 from orchestrator.ports import Message, Waiting
-from schemas.events import Event, SessionStarted, SessionStartedData
+from schemas.events import Event
+from tests.support.events import started
 
 #: The time of every store under test, with microseconds to lose.
 NOW: Final = datetime(2026, 3, 29, 0, 59, 58, 765_432, tzinfo=UTC)
@@ -78,13 +79,4 @@ def a_row(
 
 def an_event(event_id: str = "e1", *, chain_id: str = "C1") -> Event:
     """A session that is live."""
-    return SessionStarted(
-        id=event_id,
-        subject=chain_id,
-        time=NOW,
-        chainid=chain_id,
-        step=1,
-        generation=0,
-        requestor="acme",
-        data=SessionStartedData(session_type="disclosing", backend="irma", in_flow=True),
-    )
+    return started(event_id, chain_id)

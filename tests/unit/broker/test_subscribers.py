@@ -344,6 +344,17 @@ async def test_at_the_end_late_ones_have_their_time_once_more(
     assert trouble.let_go == 1
 
 
+async def test_what_was_confirmed_late_is_not_let_go_at_the_end(
+    broker: FakeBroker, telling: Telling, trouble: Trouble
+) -> None:
+    """Only what has no answer counts, whichever of the late ones that is."""
+    broker.confirms = False
+    await telling.tell(events("a", "b", "c"))
+    broker.answer(leave=[1])
+    await telling.close()
+    assert trouble.let_go == 1
+
+
 async def test_nothing_to_tell_is_nothing_to_wait_for(telling: Telling) -> None:
     """No connection is asked."""
     await telling.tell([])

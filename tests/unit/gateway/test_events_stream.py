@@ -36,12 +36,12 @@ from schemas.events import (
     Event,
     Purpose,
     SessionStarted,
-    SessionStartedData,
     dump_event,
     parse_event,
 )
 from schemas.messages import End
 from tests.support.asgi import Answer, Stream, call, streamed
+from tests.support.events import envelope, started
 from tests.support.samples import CALLBACK, NOW, SECRET, result_of
 from tests.support.workshop import Begun, Workshop
 
@@ -51,31 +51,11 @@ BOUND_S = 10.0
 CREDENTIALS = {"Authorization": SECRET}
 
 
-def started(event_id: str, *, chain: str = "C1", requestor: str = "acme") -> Event:
-    """A session that is live."""
-    return SessionStarted(
-        id=event_id,
-        subject=chain,
-        time=NOW,
-        chainid=chain,
-        step=1,
-        generation=0,
-        requestor=requestor,
-        data=SessionStartedData(session_type="disclosing", backend="irma", in_flow=True),
-    )
-
-
 def failed(event_id: str, chain: str) -> Event:
     """The end of a chain."""
     return ChainEnded(
         type="chain.failed",
-        id=event_id,
-        subject=chain,
-        time=NOW,
-        chainid=chain,
-        step=2,
-        generation=0,
-        requestor="acme",
+        **envelope(event_id, chain, step=2),
         data=ChainEndedData(steps=1, duration_s=1.0),
     )
 
@@ -529,13 +509,7 @@ async def test_a_replay_goes_on_after_the_end(workshop: Workshop) -> None:
 def retrying(event_id: str, chain: str, purpose: Purpose = Purpose.NOTIFY) -> Event:
     """A callback was not answered."""
     return CallbackRetrying(
-        id=event_id,
-        subject=chain,
-        time=NOW,
-        chainid=chain,
-        step=1,
-        generation=0,
-        requestor="acme",
+        **envelope(event_id, chain),
         data=CallbackRetryingData(
             endpoint="https://shop.example:443",
             purpose=purpose,
@@ -550,13 +524,7 @@ def retrying(event_id: str, chain: str, purpose: Purpose = Purpose.NOTIFY) -> Ev
 def parked(event_id: str, chain: str) -> Event:
     """A notification is kept back."""
     return CallbackParked(
-        id=event_id,
-        subject=chain,
-        time=NOW,
-        chainid=chain,
-        step=1,
-        generation=0,
-        requestor="acme",
+        **envelope(event_id, chain),
         data=CallbackParkedData(
             endpoint="https://shop.example:443",
             purpose=Purpose.NOTIFY,
@@ -569,13 +537,7 @@ def parked(event_id: str, chain: str) -> Event:
 def noted(event_id: str, chain: str) -> Event:
     """A notification was answered."""
     return CallbackAnswered(
-        id=event_id,
-        subject=chain,
-        time=NOW,
-        chainid=chain,
-        step=1,
-        generation=0,
-        requestor="acme",
+        **envelope(event_id, chain),
         data=CallbackAnsweredData(
             endpoint="https://shop.example:443",
             purpose=Purpose.NOTIFY,

@@ -18,12 +18,11 @@ from schemas.events import (
     EndpointChanged,
     EndpointChangedData,
     Event,
-    SessionStarted,
-    SessionStartedData,
     dump_event,
     parse_event,
 )
 from schemas.messages import EventWork, parse_work
+from tests.support.events import started
 from tests.support.samples import NOW, batch
 from tests.support.workshop import Workshop
 from tests.unit.conftest import LoseStore
@@ -34,17 +33,7 @@ def event(
     event_id: str, cause: str | None = None, *, chain: str = "C1", requestor: str = "acme"
 ) -> Event:
     """A session that is live, because of something."""
-    return SessionStarted(
-        id=event_id,
-        subject=chain,
-        time=NOW,
-        chainid=chain,
-        step=1,
-        generation=0,
-        requestor=requestor,
-        causationid=cause,
-        data=SessionStartedData(session_type="disclosing", backend="irma", in_flow=True),
-    )
+    return started(event_id, chain, requestor=requestor, cause=cause)
 
 
 def bodies(*events: Event) -> list[bytes]:

@@ -18,12 +18,11 @@ from orchestrator.ports import PARKED, RETRY, Queues, Waiting, work_message
 from orchestrator.work import ends_with_generation, event_work
 from schemas.events import (
     ChainEvent,
-    SessionStarted,
-    SessionStartedData,
     dump_event,
     parse_event,
 )
 from schemas.messages import EventWork, parse_work
+from tests.support.events import started
 from tests.support.fakes import FakeCaller
 from tests.support.parts import Pauses
 from tests.support.samples import NOW, delivery
@@ -39,17 +38,7 @@ URLS: EventUrls = {"acme": EventUrl(url=URL)}
 
 def happened(event_id: str = "C1-1-0-session_started-0") -> ChainEvent:
     """Something that subscribers were told."""
-    return SessionStarted(
-        id=event_id,
-        subject="C1",
-        time=NOW,
-        chainid="C1",
-        step=1,
-        generation=0,
-        requestor="acme",
-        sequence=7,
-        data=SessionStartedData(session_type="disclosing", backend="irma", in_flow=True),
-    )
+    return started(event_id, sequence=7)
 
 
 def work(event: ChainEvent | None = None) -> EventWork:
