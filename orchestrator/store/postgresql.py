@@ -24,6 +24,11 @@ CONNECT_TIMEOUT_S: Final = 5.0
 #: takes 100 by default, from all processes together.
 CONNECTIONS: Final = 8
 
+#: How to plan. Every statement of a chain's way has an index, but a plan that was made
+#: while a table was new and small goes through all of it, and is kept until the table is
+#: analysed: a minute later, or two. What has no index is read through all the same.
+PLANNING: Final = {"enable_seqscan": "off", "jit": "off"}
+
 #: A process that froze in a transaction does not keep its locks. Nothing of ours waits
 #: inside one, but for the database itself.
 IDLE_IN_TRANSACTION: Final = "10s"
@@ -49,6 +54,7 @@ class Postgresql:
             connect_args={
                 "timeout": min(patience_s, CONNECT_TIMEOUT_S),
                 "server_settings": {
+                    **PLANNING,
                     "application_name": "session-chain-orchestrator",
                     "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION,
                     "lock_timeout": patience_ms,

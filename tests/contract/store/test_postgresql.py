@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import pytest
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, Select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from yarl import URL
 
@@ -18,7 +18,9 @@ from orchestrator.domain.chain import Slot
 from orchestrator.domain.errors import StoreUnavailable
 from orchestrator.local.postgresql import Postgresql
 from orchestrator.ports import Store
-from orchestrator.store import SqlStore, open_store, postgresql
+from orchestrator.store import SqlStore, history, open_store, postgresql, waiting
+from orchestrator.store.chains import ANY_DUE as ANY_STEP_DUE
+from orchestrator.store.chains import STEPS
 from orchestrator.store.database import open_database
 from orchestrator.store.schema import migrate
 from orchestrator.store.tables import chains
@@ -150,6 +152,31 @@ async def test_the_server_is_told_how_long_we_wait(store: SqlStore) -> None:
         return [answer.scalar() for answer in asked]
 
     assert await store._database.look(act) == ["5s", "5s", "10s"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param(history.KNOWN.params(ids=[*"abcdefghij"]), id="known events"),
+        pytest.param(STEPS.params(chain_id="C1"), id="a chain's steps"),
+        pytest.param(ANY_STEP_DUE.params(now=NOW), id="steps that are due"),
+        pytest.param(waiting.ANY_DUE.params(now=NOW), id="rows that are due"),
+    ],
+)
+async def test_what_is_planned_while_a_table_is_small_is_right_when_it_is_big(
+    store: SqlStore, statement: Select[*tuple[object, ...]]
+) -> None:
+    """A prepared statement keeps its plan; going through the whole table would grow."""
+
+    def act(connection: Connection) -> str:
+        compiled = statement.compile(
+            dialect=connection.dialect, compile_kwargs={"literal_binds": True}
+        )
+        return "\n".join(connection.exec_driver_sql(f"EXPLAIN {compiled}").scalars())
+
+    plan = await store._database.look(act)
+    assert "Index" in plan
+    assert "Seq Scan" not in plan
 
 
 async def test_of_two_that_lock_each_other_both_get_through(
