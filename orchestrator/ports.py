@@ -689,7 +689,10 @@ class Replays(Protocol):
     async def lease(
         self, owner: str, now: datetime, *, lease: timedelta, limit: int
     ) -> list[Replay]:
-        """Plans with something to do, the oldest first; they are ours meanwhile."""
+        """Plans with something to do, the oldest first; they are ours meanwhile.
+
+        That is for half of the lease at least.
+        """
 
     async def claim(self, plan: Replay, *, limit: int) -> int:
         """Claim the next failures that a plan means and nobody has; how many it were."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -28,7 +29,7 @@ from orchestrator.store.rows import Values
 from orchestrator.store.tables import CLAIMED_STILL, failures, replays
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, RowMapping
 
 #: What rules change; all else is fixed at the making or counted.
 _RULED: Final = (
@@ -61,7 +62,12 @@ _WORK: Final = (
     )
     .order_by(replays.c.id)
     .limit(bindparam("limit"))
-    .with_for_update(skip_locked=True)
+)
+_WORK_LOCKED: Final = _WORK.with_for_update(skip_locked=True)
+_LEASE: Final = (
+    update(replays)
+    .where(replays.c.id.in_(bindparam("ids", expanding=True)))
+    .values(lease_owner=bindparam("owner"), lease_until=bindparam("until"))
 )
 _REFUSALS: Final = (
     select(failures.c.note, func.count().label("rows"))
@@ -73,20 +79,31 @@ _REFUSALS: Final = (
     .order_by(func.count().desc())
     .limit(bindparam("limit"))
 )
-_UNMARKED: Final = (
-    select(failures.c.number, failures.c.group_number)
-    .where(
-        failures.c.number.in_(bindparam("numbers", expanding=True)),
-        failures.c.replay_id == bindparam("replay_id"),
-        failures.c.outcome.is_(None),
-    )
+_NEXT: Final = (
+    select(failures)
+    .where(CLAIMED_STILL, failures.c.replay_id == bindparam("replay_id"))
     .order_by(failures.c.number)
+    .limit(bindparam("limit"))
     .with_for_update()
+)
+#: Also what was begun in another group: its outcome counts in the present one.
+_TAKE: Final = (
+    update(failures)
+    .where(failures.c.number.in_(bindparam("numbers", expanding=True)))
+    .values(
+        taken_at=func.coalesce(failures.c.taken_at, bindparam("now")),
+        group_number=bindparam("group"),
+    )
 )
 _MARK: Final = (
     update(failures)
-    .where(failures.c.number == bindparam("marked"))
+    .where(
+        failures.c.number == bindparam("marked"),
+        failures.c.replay_id == bindparam("of_plan"),
+        failures.c.outcome.is_(None),
+    )
     .values(outcome=bindparam("outcome"), note=bindparam("note"))
+    .returning(failures.c.group_number)
 )
 
 #: What is given up is nobody's to replay, so its claim is its end. What another plan
@@ -178,16 +195,21 @@ class SqlReplays:
     async def lease(
         self, owner: str, now: datetime, *, lease: timedelta, limit: int
     ) -> list[Replay]:
-        """Plans with something to do, which nobody else has meanwhile."""
+        """Plans with something to do, which nobody else has meanwhile.
+
+        Only what is not held yet, or not for long any more, is written.
+        """
+        values = {"owner": owner, "now": now, "limit": limit}
+        held = await self._database.read(_WORK, **values)
+        if all(_is_held(row, owner, now + lease / 2) for row in held):
+            return [plan_of(row) for row in held]
 
         def act(connection: Connection) -> list[Replay]:
-            values = {"owner": owner, "now": now, "limit": limit}
-            rows = connection.execute(_WORK, values).mappings().all()
-            mine = replays.c.id.in_([row["id"] for row in rows])
-            held = update(replays).where(mine)
+            rows = connection.execute(_WORK_LOCKED, values).mappings().all()
             if rows:
-                until = now + lease
-                connection.execute(held.values(lease_owner=owner, lease_until=until))
+                ids = [row["id"] for row in rows]
+                leased = {"ids": ids, "owner": owner, "until": now + lease}
+                connection.execute(_LEASE, leased)
             return [plan_of(row) for row in rows]
 
         return await self._database.write(act)
@@ -222,28 +244,18 @@ class SqlReplays:
 
         def act(connection: Connection) -> list[Claimed]:
             locked = _locked(connection, plan.id)
-            query = (
-                select(failures)
-                .where(CLAIMED_STILL, failures.c.replay_id == plan.id)
-                .order_by(failures.c.number)
-                .limit(limit)
-                .with_for_update()
-            )
+            query = _NEXT
             if without:
                 others = failures.c.endpoint.not_in(sorted(without))
                 query = query.where(or_(failures.c.endpoint.is_(None), others))
             if locked.state is not ReplayState.RUNNING:
                 query = query.where(failures.c.taken_at.is_not(None))
-            rows = connection.execute(query).mappings().all()
-            fresh = [row["number"] for row in rows if row["taken_at"] is None]
-            if fresh:
-                these = update(failures).where(failures.c.number.in_(fresh))
-                connection.execute(these.values(taken_at=now))
+            named = {"replay_id": plan.id, "limit": limit}
+            rows = connection.execute(query, named).mappings().all()
             if rows:
-                # Also what was begun in another group: its outcome counts in this one.
                 numbers = [row["number"] for row in rows]
-                these = update(failures).where(failures.c.number.in_(numbers))
-                connection.execute(these.values(group_number=locked.group_number))
+                taken = {"numbers": numbers, "now": now, "group": locked.group_number}
+                connection.execute(_TAKE, taken)
             return [claimed_of(row) for row in rows]
 
         return await self._database.write(act)
@@ -259,19 +271,20 @@ class SqlReplays:
         """Note and count what became of failures, each once."""
 
         def act(connection: Connection) -> None:
-            locked = _locked(connection, replay_id)
-            named = {"numbers": [mark.number for mark in marks], "replay_id": replay_id}
-            rows = connection.execute(_UNMARKED, named).all()
-            groups = {row.number: row.group_number for row in rows}
-            new = [mark for mark in marks if mark.number in groups]
-            for mark in new:
+            group = _locked(connection, replay_id).group_number
+            count = Counter[str]()
+            for mark in marks:
                 told = {"outcome": mark.outcome, "note": mark.note}
-                connection.execute(_MARK, told | {"marked": mark.number})
-            replayed = sum(mark.outcome is Outcome.REPLAYED for mark in new)
-            _count(connection, replay_id, replayed=replayed, refused=len(new) - replayed)
-            mine = [mark for mark in new if groups[mark.number] == locked.group_number]
-            ill = sum(mark.outcome is Outcome.UNREAD for mark in mine)
-            _count(connection, replay_id, group_taken=len(mine), group_ill=ill)
+                which = {"marked": mark.number, "of_plan": replay_id}
+                marked = connection.execute(_MARK, told | which).one_or_none()
+                if marked is None:  # it was marked before
+                    continue
+                replayed = mark.outcome is Outcome.REPLAYED
+                count["replayed" if replayed else "refused"] += 1
+                if marked.group_number == group:
+                    count["group_taken"] += 1
+                    count["group_ill"] += mark.outcome is Outcome.UNREAD
+            _count(connection, replay_id, **count)
 
         if marks:
             await self._database.write(act)
@@ -334,6 +347,12 @@ class SqlReplays:
             return (page[-1].id if page else None), changed
 
         return await self._database.write(act)
+
+
+def _is_held(row: RowMapping, owner: str, until: datetime) -> bool:
+    """Whether this owner has a plan at least until then."""
+    held_until = row["lease_until"]
+    return row["lease_owner"] == owner and held_until is not None and held_until >= until
 
 
 def _locked(connection: Connection, replay_id: str) -> Replay:

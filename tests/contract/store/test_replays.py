@@ -405,7 +405,7 @@ async def test_of_two_who_change_a_plan_one_does(store: Store, other: Store) -> 
 
 
 async def test_a_plan_is_leased_to_one_worker(store: Store, other: Store) -> None:
-    """Until its lease is over; its owner may have it again at any time."""
+    """Until its lease is over; its owner, who asks again, holds it on from half of it."""
     await claimed(store, await many(store, 1))
 
     async def lease(at: Store, owner: str, later: timedelta = timedelta()) -> int:
@@ -415,9 +415,11 @@ async def test_a_plan_is_leased_to_one_worker(store: Store, other: Store) -> Non
     both = await asyncio.gather(lease(store, "one"), lease(other, "two"))
     assert sum(both) == 1
     owner, rival = ("one", "two") if both[0] else ("two", "one")
-    assert await lease(store, owner, SECOND) == 1
+    assert await lease(store, owner, LEASE / 2) == 1  # nothing is written
+    assert await lease(store, rival, LEASE - SECOND) == 0
+    assert await lease(store, owner, LEASE / 2 + SECOND) == 1
     assert await lease(store, rival, LEASE) == 0
-    assert await lease(store, rival, LEASE + 2 * SECOND) == 1
+    assert await lease(store, rival, LEASE + LEASE / 2 + SECOND) == 1
 
 
 @pytest.mark.parametrize("over", [ReplayState.PAUSED, ReplayState.DONE])
