@@ -691,7 +691,7 @@ class Replays(Protocol):
     ) -> list[Replay]:
         """Plans with something to do, the oldest first; they are ours meanwhile.
 
-        That is for half of the lease at least.
+        That is for most of the lease at least: it is not written anew at every call.
         """
 
     async def claim(self, plan: Replay, *, limit: int) -> int:

@@ -31,7 +31,7 @@ missing_packages() {
 
 missing_venv() {
   local python
-  python=$("$here/python.sh")
+  python=$("$here/python.sh") || exit 1
   "$python" -c 'import ensurepip, venv' 2>/dev/null || venv_package "$python"
 }
 

@@ -29,7 +29,6 @@ from orchestrator.gateway import Desk, Options, create_app
 from orchestrator.gateway.bridge import detach
 from orchestrator.gateway.examination import Examination, examining
 from orchestrator.gateway.intake import ResultIntake
-from orchestrator.gateway.lateness import looking
 from orchestrator.gateway.statics import static_sessions
 from orchestrator.lifecycle import notify_ready
 from orchestrator.planning import COUNT_PATIENCE_S, Planner
@@ -81,7 +80,7 @@ async def run_gateway(settings: Settings) -> None:
                 server_header=False,
                 timeout_graceful_shutdown=REQUESTS_DRAIN_S,
             )
-            async with looking(desk.lateness), examining(examination) as begin:
+            async with examining(examination) as begin:
                 server = _Server(
                     config,
                     settings.notify_socket,

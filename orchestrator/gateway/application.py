@@ -14,6 +14,7 @@ from orchestrator.gateway.events_api import events_routes
 from orchestrator.gateway.events_stream_api import events_stream_routes
 from orchestrator.gateway.health import health_routes
 from orchestrator.gateway.jwks import jwks_routes
+from orchestrator.gateway.lateness import looking
 from orchestrator.gateway.page import page_routes
 from orchestrator.gateway.paths import Paths
 from orchestrator.gateway.replays_api import replays_routes
@@ -27,6 +28,7 @@ def create_app(desk: Desk) -> FastAPI:
     """The gateway as an ASGI application."""
     app = FastAPI(
         title="Session chain orchestrator",
+        lifespan=lambda _: looking(desk.lateness),
         openapi_url=None,  # served as it was checked in: see contract_pages
         redirect_slashes=False,
     )

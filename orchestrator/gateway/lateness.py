@@ -11,23 +11,25 @@ from typing import Final
 
 #: How often is looked, and for how long what was seen counts.
 BEAT_S: Final = 0.1
-BEATS: Final = 20
+COUNTS_S: Final = 2.0
 
 
 @dataclass(frozen=True)
 class Lateness:
     """By how much the event loop ran late with what was due, in the last two seconds."""
 
-    _seen: deque[float] = field(default_factory=lambda: deque(maxlen=BEATS))
+    _seen: deque[tuple[float, float]] = field(default_factory=deque)
 
     @property
     def longest_s(self) -> float:
         """The worst of it; 0 where nobody looks."""
-        return max(self._seen, default=0.0)
+        return max((late_s for _, late_s in self._seen), default=0.0)
 
-    def note(self, late_s: float) -> None:
-        """It was so late just now."""
-        self._seen.append(max(late_s, 0.0))
+    def note(self, late_s: float, at_s: float) -> None:
+        """It was so late just now; what was seen long before counts no more."""
+        while self._seen and self._seen[0][0] <= at_s - COUNTS_S:
+            self._seen.popleft()
+        self._seen.append((at_s, max(late_s, 0.0)))
 
     async def look(self) -> None:
         """Look all the time."""
@@ -35,7 +37,8 @@ class Lateness:
         while True:
             due = loop.time() + BEAT_S
             await asyncio.sleep(BEAT_S)
-            self.note(loop.time() - due)
+            now = loop.time()
+            self.note(now - due, now)
 
 
 @asynccontextmanager

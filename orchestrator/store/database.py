@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
@@ -38,6 +38,9 @@ class Driver(Protocol):
     async def read(self, act: Callable[[Connection], T]) -> T:
         """Run single queries, each on its own; nothing is locked or written."""
 
+    async def read_through(self, act: Callable[[Connection], T]) -> T:
+        """As `read`, of queries for operators that no index answers."""
+
     async def write(self, act: Callable[[Connection], T]) -> T:
         """Run one transaction and commit it; it waits no longer than the patience."""
 
@@ -59,15 +62,23 @@ class Database:
         self, query: Select[*tuple[object, ...]], **values: object
     ) -> Sequence[RowMapping]:
         """The rows of one query."""
+        return await self.look(lambda connection: _rows(connection, query, values))
 
-        def act(connection: Connection) -> Sequence[RowMapping]:
-            return connection.execute(query, values).mappings().all()
-
-        return await self.look(act)
+    async def read_through(
+        self, query: Select[*tuple[object, ...]], **values: object
+    ) -> Sequence[RowMapping]:
+        """The rows of one query that goes through a whole table."""
+        return await self.look_through(
+            lambda connection: _rows(connection, query, values)
+        )
 
     async def look(self, act: Callable[[Connection], T]) -> T:
         """What a function reads by queries of its own."""
         return await self._repeat(lambda: self._driver.read(act))
+
+    async def look_through(self, act: Callable[[Connection], T]) -> T:
+        """As `look`, of queries that go through whole tables."""
+        return await self._repeat(lambda: self._driver.read_through(act))
 
     async def write(self, act: Callable[[Connection], T]) -> T:
         """One transaction; it is repeated as a whole when it lost a race."""
@@ -113,6 +124,14 @@ async def open_database(
         yield Database(driver, patience_s=patience_s)
     finally:
         await driver.close()
+
+
+def _rows(
+    connection: Connection,
+    query: Select[*tuple[object, ...]],
+    values: Mapping[str, object],
+) -> Sequence[RowMapping]:
+    return connection.execute(query, values).mappings().all()
 
 
 def is_missing(url: str) -> bool:

@@ -26,7 +26,7 @@ CONNECTIONS: Final = 8
 
 #: How to plan. Every statement of a chain's way has an index, but a plan that was made
 #: while a table was new and small goes through all of it, and is kept until the table is
-#: analysed: a minute later, or two. What has no index is read through all the same.
+#: analysed: a minute later, or two. What is to be read through says so.
 PLANNING: Final = {"enable_seqscan": "off", "jit": "off"}
 
 #: A process that froze in a transaction does not keep its locks. Nothing of ours waits
@@ -69,6 +69,15 @@ class Postgresql:
     async def read(self, act: Callable[[Connection], T]) -> T:
         """Run single queries, each on its own."""
         return await self._run(self._single, act)
+
+    async def read_through(self, act: Callable[[Connection], T]) -> T:
+        """As `read`, planned for going through whole tables."""
+
+        def planned(connection: Connection) -> T:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = on")
+            return act(connection)
+
+        return await self._run(self._writer, planned)
 
     async def write(self, act: Callable[[Connection], T]) -> T:
         """Run one transaction and commit it."""

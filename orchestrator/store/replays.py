@@ -91,7 +91,9 @@ _TAKE: Final = (
     update(failures)
     .where(failures.c.number.in_(bindparam("numbers", expanding=True)))
     .values(
-        taken_at=func.coalesce(failures.c.taken_at, bindparam("now")),
+        taken_at=func.coalesce(
+            failures.c.taken_at, bindparam("now", type_=failures.c.taken_at.type)
+        ),
         group_number=bindparam("group"),
     )
 )
@@ -121,6 +123,9 @@ _SEALED: Final = (
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
+
+#: What of its lease its owner has at least, without writing a new one.
+RENEWED: Final = 0.8
 
 #: As many ids as one query names.
 _IDS: Final = 1_000
@@ -176,7 +181,8 @@ class SqlReplays:
 
     async def refusals(self, replay_id: str, *, limit: int) -> dict[str, int]:
         """Why failures of a plan were refused, and how many."""
-        rows = await self._database.read(_REFUSALS, replay_id=replay_id, limit=limit)
+        named = {"replay_id": replay_id, "limit": limit}
+        rows = await self._database.read_through(_REFUSALS, **named)
         return {row["note"] or "": row["rows"] for row in rows}
 
     async def change(self, before: Replay, after: Replay) -> bool:
@@ -201,7 +207,7 @@ class SqlReplays:
         """
         values = {"owner": owner, "now": now, "limit": limit}
         held = await self._database.read(_WORK, **values)
-        if all(_is_held(row, owner, now + lease / 2) for row in held):
+        if all(_is_held(row, owner, now + RENEWED * lease) for row in held):
             return [plan_of(row) for row in held]
 
         def act(connection: Connection) -> list[Replay]:

@@ -70,6 +70,10 @@ class Sqlite:
 
         return await asyncio.get_running_loop().run_in_executor(self._reading, run)
 
+    async def read_through(self, act: Callable[[Connection], T]) -> T:
+        """As `read`: SQLite goes through a table where that is all there is to do."""
+        return await self.read(act)
+
     async def write(self, act: Callable[[Connection], T]) -> T:
         """Run one transaction and commit it.
 

@@ -213,7 +213,7 @@ class SqlStore:
 
     async def sealed_rows(self) -> dict[str, dict[str, int]]:
         """How many rows name a key, by key and table."""
-        return await self._database.look(sealed_keys.count)
+        return await self._database.look_through(sealed_keys.count)
 
     async def reseal_steps(
         self, rule: Callable[[Step], Step], *, after: Slot | None, limit: int
@@ -283,7 +283,7 @@ class SqlStore:
 
     async def count_waiting(self, which: WaitingFilter) -> dict[str, int]:
         """How many rows are meant, by kind."""
-        rows = await self._database.read(waiting_rooms.counted(which))
+        rows = await self._database.read_through(waiting_rooms.counted(which))
         return {row["kind"]: row["rows"] for row in rows}
 
     async def hurry_waiting(

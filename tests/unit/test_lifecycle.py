@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from orchestrator.lifecycle import notify_ready, notify_status
-from orchestrator.stopping import on_signals
 
 
 @contextmanager
@@ -49,18 +46,6 @@ async def test_an_address_where_nobody_listens_is_an_error(tmp_path: Path) -> No
     """Who promised to listen and does not is not ignored."""
     with pytest.raises(FileNotFoundError):
         await notify_ready(str(tmp_path / "nobody"))
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_is_heard_once_it_is_listened_for(number: signal.Signals) -> None:
-    """Both ways of asking a process to end, and the handlers are put back."""
-    before = signal.getsignal(number)
-    stop = asyncio.Event()
-    with on_signals(stop.set):
-        signal.raise_signal(number)
-        async with asyncio.timeout(5):
-            await stop.wait()
-    assert signal.getsignal(number) in {before, signal.default_int_handler}
 
 
 def test_a_status_is_told_in_words(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from orchestrator.domain.replaying import (
     ReplayState,
 )
 from orchestrator.ports import Changes, Store
+from orchestrator.store.replays import RENEWED
 from tests.contract.store.samples import LEASE, NOW, SECOND, a_chain, a_row, a_step
 from tests.support.replays import SHOP, a_failure, a_plan
 
@@ -415,11 +416,25 @@ async def test_a_plan_is_leased_to_one_worker(store: Store, other: Store) -> Non
     both = await asyncio.gather(lease(store, "one"), lease(other, "two"))
     assert sum(both) == 1
     owner, rival = ("one", "two") if both[0] else ("two", "one")
-    assert await lease(store, owner, LEASE / 2) == 1  # nothing is written
-    assert await lease(store, rival, LEASE - SECOND) == 0
-    assert await lease(store, owner, LEASE / 2 + SECOND) == 1
+    assert await lease(store, owner, LEASE / 2) == 1
     assert await lease(store, rival, LEASE) == 0
-    assert await lease(store, rival, LEASE + LEASE / 2 + SECOND) == 1
+    assert await lease(store, rival, LEASE + LEASE / 2) == 1
+
+
+async def test_a_lease_that_is_still_long_is_not_written_anew(
+    store: Store, other: Store
+) -> None:
+    """A worker asks ten times a second; so its lease ends that little earlier."""
+    await claimed(store, await many(store, 1))
+
+    async def lease(at: Store, owner: str, later: timedelta = timedelta()) -> int:
+        plans = await at.replays.lease(owner, NOW + later, lease=LEASE, limit=9)
+        return len(plans)
+
+    assert await lease(store, "one") == 1
+    assert await lease(store, "one", (1 - RENEWED) * LEASE) == 1
+    assert await lease(other, "two", LEASE - SECOND) == 0
+    assert await lease(other, "two", LEASE) == 1
 
 
 @pytest.mark.parametrize("over", [ReplayState.PAUSED, ReplayState.DONE])

@@ -175,7 +175,7 @@ async def test_a_gateway_that_is_late_itself_lets_the_app_go_earlier(
     begun = await workshop.begin()
     desk = workshop.desk()
     for one in late_s:
-        desk.lateness.note(one)
+        desk.lateness.note(one, 1.0)
     asked_at = workshop.clock()
     await post(workshop, begun.bridge, wire(result_of(begun.token)), app=create_app(desk))
     (timeout_s,) = workshop.replies.timeouts_s

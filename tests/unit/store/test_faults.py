@@ -122,6 +122,10 @@ class Failing:
         """Not used here."""
         raise NotImplementedError
 
+    async def read_through(self, act: Callable[[Connection], T]) -> T:
+        """Not used here."""
+        raise NotImplementedError
+
     async def write_single(self, act: Callable[[Connection], T]) -> T:
         """Not used here."""
         raise NotImplementedError
