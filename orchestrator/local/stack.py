@@ -15,6 +15,7 @@ from pathlib import Path
 import aiohttp
 from pydantic import JsonValue
 
+from orchestrator.local import tether
 from orchestrator.local.keys import LocalSecrets, local_secrets
 from orchestrator.local.ports import LOOPBACK, free_ports
 from orchestrator.local.processes import Exited, Processes
@@ -29,9 +30,10 @@ REQUESTOR = "demo"
 OURSELVES = "orchestrator"
 
 #: How nice workers are to the gateway, whose answers users wait for: those that it needs
-#: for them, and those that may lag.
+#: for them, those that may lag, and those of replays, which have all the time there is.
 _IN_FLOW = 5
 _BEHIND = 10
+_REPLAYS = tether.IDLE
 
 #: Between two looks whether a server answers already.
 LOOK_S = 0.05
@@ -227,6 +229,8 @@ def niceness_of(kind: str, lane: str | None) -> int:
     All share one machine. After an outage there is a backlog, and whoever works it off
     as fast as it can would take the time of those who come now.
     """
+    if kind == "replay" or lane == Lane.REPLAY:
+        return _REPLAYS
     in_flow = kind == "session" or (kind == "callback" and lane in {None, Lane.LIVE})
     return _IN_FLOW if in_flow else _BEHIND
 

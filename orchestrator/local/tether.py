@@ -1,7 +1,7 @@
 """Runs a program that is killed when the process that started it dies, however it dies.
 
 Run as a script: `python -I -S tether.py PARENT_PID USER NICENESS PROGRAM [ARGUMENT ...]`.
-The program leads a process group of its own.
+The program leads a process group of its own. NICENESS is as nice(1) has it, or `IDLE`.
 The kernel's parent-death signal survives the exec below, so the program itself is
 tethered and keeps the process id. Nothing but the standard library, so that it costs
 little.
@@ -17,6 +17,9 @@ import sys
 SET_PARENT_DEATH_SIGNAL = 1
 #: In place of a user's name.
 SAME_USER = "-"
+#: One nicer than the nicest: it runs while nobody else wants to (sched(7), SCHED_IDLE),
+#: and whoever wakes up goes before it at once.
+IDLE = 20
 
 
 def main(parent_pid: int, user: str, niceness: int, argv: list[str]) -> None:
@@ -24,7 +27,10 @@ def main(parent_pid: int, user: str, niceness: int, argv: list[str]) -> None:
     # A group and not a session of its own: the kernel may weigh sessions against each
     # other before it looks at niceness (sched(7), autogroup).
     os.setpgid(0, 0)
-    os.nice(niceness)
+    if niceness == IDLE:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        os.nice(niceness)
     if user != SAME_USER:  # first, as the kernel unties who changes the user
         _become(user)
     libc = ctypes.CDLL(None, use_errno=True)

@@ -196,6 +196,15 @@ async def test_a_nice_process_leaves_the_processors_to_others(tmp_path: Path) ->
         assert os.getpgid(pid) == pid  # and Ctrl-C does not reach it
 
 
+async def test_an_idle_process_runs_only_while_nobody_else_wants_to(
+    tmp_path: Path,
+) -> None:
+    """The kernel knows it by its scheduling policy, not by a niceness."""
+    async with Processes(tmp_path) as processes:
+        pid = await processes.start("idle", python(OBEDIENT), niceness=tether.IDLE)
+        assert os.sched_getscheduler(pid) == os.SCHED_IDLE
+
+
 async def test_a_process_takes_its_helpers_along(tmp_path: Path) -> None:
     """What a program started in its own group does not outlive it."""
     starts_one = f"""
