@@ -30,10 +30,11 @@ REQUESTOR = "demo"
 OURSELVES = "orchestrator"
 
 #: How nice workers are to the gateway, whose answers users wait for: those that it needs
-#: for them, those that may lag, and those of replays, which have all the time there is.
+#: for them, those that may lag, and the one that begins replays, which has all the time
+#: there is. Not their callbacks: who is starved takes an answer for none.
 _IN_FLOW = 5
 _BEHIND = 10
-_REPLAYS = tether.IDLE
+_LAST = tether.IDLE
 
 #: Between two looks whether a server answers already.
 LOOK_S = 0.05
@@ -229,8 +230,8 @@ def niceness_of(kind: str, lane: str | None) -> int:
     All share one machine. After an outage there is a backlog, and whoever works it off
     as fast as it can would take the time of those who come now.
     """
-    if kind == "replay" or lane == Lane.REPLAY:
-        return _REPLAYS
+    if kind == "replay":
+        return _LAST
     in_flow = kind == "session" or (kind == "callback" and lane in {None, Lane.LIVE})
     return _IN_FLOW if in_flow else _BEHIND
 
