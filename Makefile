@@ -71,7 +71,7 @@ system-tests:
 
 $(RUNTIME): requirements.txt requirements-build.txt | system-python
 	@echo "Installing into .venv with $$(deploy/local/python.sh) ..."
-	@"$$(deploy/local/python.sh)" -m venv --clear .venv
+	@deploy/local/venv.sh
 	@$(PIP) --require-hashes -r requirements-build.txt -r requirements.txt
 	@touch $@
 

@@ -78,6 +78,7 @@ async def run_gateway(settings: Settings) -> None:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                lifespan="on",  # by default one that fails is passed over
                 timeout_graceful_shutdown=REQUESTS_DRAIN_S,
             )
             async with examining(examination) as begin:

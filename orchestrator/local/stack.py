@@ -18,7 +18,7 @@ from pydantic import JsonValue
 from orchestrator.local import tether
 from orchestrator.local.keys import LocalSecrets, local_secrets
 from orchestrator.local.ports import LOOPBACK, free_ports
-from orchestrator.local.processes import Exited, Processes
+from orchestrator.local.processes import READY_TIMEOUT_S, Exited, Processes
 from orchestrator.local.together import together
 from orchestrator.store.schema import migrate
 from schemas.messages import Lane
@@ -35,6 +35,9 @@ OURSELVES = "orchestrator"
 _IN_FLOW = 5
 _BEHIND = 10
 _LAST = tether.IDLE
+
+#: How long an idle worker may take to start, where others want the processors.
+STARVED_S = 300.0
 
 #: Between two looks whether a server answers already.
 LOOK_S = 0.05
@@ -87,8 +90,13 @@ class Stack:
     ) -> int:
         """Start one more worker of a kind, or one that was ended; its process id."""
         argv = worker_argv(kind, self.config_file, lane)
+        shared = not self.database_url.startswith("sqlite")
+        niceness = niceness_of(kind, lane, shared=shared)
         return await self.processes.start(
-            name or kind, argv, niceness=niceness_of(kind, lane)
+            name or kind,
+            argv,
+            niceness=niceness,
+            ready_timeout_s=STARVED_S if niceness == tether.IDLE else READY_TIMEOUT_S,
         )
 
     async def start_gateway(self) -> int:
@@ -224,13 +232,19 @@ def _workers(plan: Plan) -> list[tuple[str, str, str | None]]:
     ]
 
 
-def niceness_of(kind: str, lane: str | None) -> int:
+def niceness_of(kind: str, lane: str | None, *, shared: bool = True) -> int:
     """Whom users wait for goes before: the gateway, then what its answers need.
 
     All share one machine. After an outage there is a backlog, and whoever works it off
     as fast as it can would take the time of those who come now.
+
+    Args:
+        kind: of worker.
+        lane: a callback worker's.
+        shared: whether the database takes several writers; where it takes one (SQLite),
+            one that is starved in a transaction would hold up everybody.
     """
-    if kind == "replay":
+    if kind == "replay" and shared:
         return _LAST
     in_flow = kind == "session" or (kind == "callback" and lane in {None, Lane.LIVE})
     return _IN_FLOW if in_flow else _BEHIND

@@ -17,7 +17,7 @@ import sys
 SET_PARENT_DEATH_SIGNAL = 1
 #: In place of a user's name.
 SAME_USER = "-"
-#: One nicer than the nicest: it runs while nobody else wants to (sched(7), SCHED_IDLE),
+#: One nicer than the nicest: it hardly runs while others want to (sched(7), SCHED_IDLE),
 #: and whoever wakes up goes before it at once.
 IDLE = 20
 
@@ -27,10 +27,7 @@ def main(parent_pid: int, user: str, niceness: int, argv: list[str]) -> None:
     # A group and not a session of its own: the kernel may weigh sessions against each
     # other before it looks at niceness (sched(7), autogroup).
     os.setpgid(0, 0)
-    if niceness == IDLE:
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    else:
-        os.nice(niceness)
+    _leave_to_others(niceness)
     if user != SAME_USER:  # first, as the kernel unties who changes the user
         _become(user)
     libc = ctypes.CDLL(None, use_errno=True)
@@ -42,6 +39,17 @@ def main(parent_pid: int, user: str, niceness: int, argv: list[str]) -> None:
         os.execvp(argv[0], argv)  # noqa: S606 - becoming this program is the purpose
     except OSError as error:
         sys.exit(f"{argv[0]} cannot be run: {error.strerror}")
+
+
+def _leave_to_others(niceness: int) -> None:
+    if niceness == IDLE:
+        try:
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        except OSError:  # not every sandbox's kernel knows it
+            pass
+        else:
+            return
+    os.nice(niceness)
 
 
 def _become(user: str) -> None:

@@ -151,7 +151,7 @@ class SqlReplays:
         self, which: FailureFilter, cut_off: CutOff, *, limit: int
     ) -> list[FailureGroup]:
         """The failures that are meant, in groups."""
-        rows = await self._database.read(found.grouped(which, cut_off, limit))
+        rows = await self._database.read_through(found.grouped(which, cut_off, limit))
         return [found.group_of(row) for row in rows]
 
     async def unknown(self, chain_ids: Sequence[str]) -> list[str]:

@@ -166,7 +166,10 @@ class SqlStore:
         self, *, limit: int, state: str | None = None, requestor: str | None = None
     ) -> list[ChainRow]:
         """The newest chains first."""
-        rows = await self._database.read(chains.newest(state, requestor).limit(limit))
+        query = chains.newest(state, requestor).limit(limit)
+        rare = state is not None or requestor is not None
+        read = self._database.read_through if rare else self._database.read
+        rows = await read(query)
         return [chains.chain_row_of(row) for row in rows]
 
     async def steps(self, chain_id: str) -> list[Step]:

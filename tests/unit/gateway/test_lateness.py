@@ -2,8 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
+from fastapi import FastAPI
+from starlette.types import Message
 
 from orchestrator.gateway.application import create_app
 from orchestrator.gateway.lateness import COUNTS_S, Lateness
@@ -11,6 +15,21 @@ from tests.support.workshop import Workshop
 
 #: How long anything that has to come may take on a busy machine.
 BOUND_S = 10.0
+
+
+@asynccontextmanager
+async def alive(app: FastAPI) -> AsyncIterator[None]:
+    """From its start to its end, as a server tells it of both."""
+    told: asyncio.Queue[Message] = asyncio.Queue()
+    said: asyncio.Queue[Message] = asyncio.Queue()
+    running = asyncio.create_task(app({"type": "lifespan"}, told.get, said.put))
+    for moment in ("startup", "shutdown"):
+        told.put_nowait({"type": f"lifespan.{moment}"})
+        async with asyncio.timeout(BOUND_S):
+            assert (await said.get())["type"] == f"lifespan.{moment}.complete"
+        if moment == "startup":
+            yield
+    await running
 
 
 def test_a_process_that_nobody_looked_at_is_not_late() -> None:
@@ -45,8 +64,7 @@ async def test_a_gateway_sees_who_holds_its_event_loop(
             seen.set()
 
     monkeypatch.setattr(Lateness, "note", noted)
-    app = create_app(desk)
-    async with app.router.lifespan_context(app):
+    async with alive(create_app(desk)):
         await asyncio.sleep(0)  # it has begun to look
         until = time.monotonic() + hold_s
         while time.monotonic() < until:

@@ -31,3 +31,8 @@ def test_workers_that_may_lag_leave_the_processors_to_those_in_flow() -> None:
     behind = {niceness_of("history", None), niceness_of("callback", Lane.REPLAY)}
     assert 0 < max(in_flow) < min(behind)
     assert max(behind) < niceness_of("replay", None) == tether.IDLE
+
+
+def test_who_may_hold_the_only_writers_lock_is_not_starved() -> None:
+    """SQLite takes one writer at a time, and the gateway may be the next."""
+    assert niceness_of("replay", None, shared=False) < tether.IDLE
