@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NotRequired, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
@@ -201,6 +201,20 @@ class _Event(_Envelope):
     step: Annotated[int, Field(ge=1)]
     generation: Annotated[int, Field(ge=0)]
     requestor: str
+
+
+class EnvelopeFields(TypedDict):
+    """What every event of a chain says of itself, as its model takes it."""
+
+    id: str
+    subject: str
+    time: datetime
+    chainid: str
+    step: int
+    generation: int
+    requestor: str
+    causationid: str | None
+    traceparent: NotRequired[str]
 
 
 class ChainStarted(_Event):

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final, Literal, TypedDict
+from typing import Final, Literal
 
 from orchestrator.domain.breaker import BreakerState, Endpoint, Kept
 from orchestrator.domain.chain import Chain, ChainState, Ending, Slot, Step
@@ -46,18 +46,6 @@ EndpointEvent = Literal[
 ]
 
 
-class _Envelope(TypedDict):
-    id: str
-    subject: str
-    time: datetime
-    chainid: str
-    step: int
-    generation: int
-    requestor: str
-    causationid: str | None
-    traceparent: str
-
-
 def _envelope(
     slot: Slot,
     requestor: str,
@@ -66,7 +54,7 @@ def _envelope(
     now: datetime,
     *,
     traceparent: str | None = None,
-) -> _Envelope:
+) -> events.EnvelopeFields:
     """What every event says of itself; its span is its own unless it is given."""
     return {
         "id": event_id,
@@ -214,7 +202,9 @@ def chain_replayed(
     )
 
 
-def _of_callback(work: CallbackWork, event_type: str, now: datetime) -> _Envelope:
+def _of_callback(
+    work: CallbackWork, event_type: str, now: datetime
+) -> events.EnvelopeFields:
     """The envelope of an attempt's event; the attempt tells it from the others.
 
     Its span is the attempt's own, as the endpoint has got it.

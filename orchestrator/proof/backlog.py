@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count, islice
-from typing import Final, TypedDict
+from typing import Final
 
 from orchestrator.domain.chain import Slot
 from orchestrator.ports import Message, Publisher, event_message
@@ -24,6 +24,7 @@ from schemas.events import (
     ChainEvent,
     ChainStarted,
     ChainStartedData,
+    EnvelopeFields,
     Purpose,
     SessionCompleted,
     SessionCompletedData,
@@ -51,17 +52,6 @@ _BACKEND: Final = "irma"
 #: Messages that are published at a time, and how long the broker may take over them.
 _PORTION: Final = 1_000
 _PATIENCE_S: Final = 60.0
-
-
-class _Common(TypedDict):
-    id: str
-    subject: str
-    time: datetime
-    chainid: str
-    step: int
-    generation: int
-    requestor: str
-    causationid: str | None
 
 
 class Story:
@@ -161,7 +151,7 @@ class Story:
 
     def _common(
         self, slot: Slot, event_type: str, cause: str | None, ordinal: int = 0
-    ) -> _Common:
+    ) -> EnvelopeFields:
         self._now += timedelta(milliseconds=40)
         return {
             "id": slot.event_id(event_type, ordinal),

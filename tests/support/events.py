@@ -2,24 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import TypedDict
-
-from schemas.events import SessionStarted, SessionStartedData
+from schemas.events import EnvelopeFields, SessionStarted, SessionStartedData
 from tests.support.samples import NOW
-
-
-class Envelope(TypedDict):
-    """What every event of a chain says of itself."""
-
-    id: str
-    subject: str
-    time: datetime
-    chainid: str
-    step: int
-    generation: int
-    requestor: str
-    causationid: str | None
 
 
 def envelope(
@@ -29,7 +13,7 @@ def envelope(
     step: int = 1,
     requestor: str = "acme",
     cause: str | None = None,
-) -> Envelope:
+) -> EnvelopeFields:
     """Around what happened in a chain."""
     return {
         "id": event_id,

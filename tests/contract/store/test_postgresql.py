@@ -172,7 +172,19 @@ async def test_what_is_due_is_found_by_an_index_from_the_first_row_on(
         return "\n".join(connection.exec_driver_sql(f"EXPLAIN {compiled}").scalars())
 
     assert "Seq Scan" not in await store._database.look(act)
-    assert "Seq Scan" in await store._database.look_through(act)
+
+
+async def test_only_who_looks_through_a_table_may_read_all_of_it(
+    store: SqlStore,
+) -> None:
+    """Operators' questions have no index of their own; what follows has one again."""
+
+    def act(connection: Connection) -> object:
+        return connection.exec_driver_sql("SHOW enable_seqscan").scalar()
+
+    assert await store._database.look(act) == "off"
+    assert await store._database.look_through(act) == "on"
+    assert await store._database.look(act) == "off"
 
 
 async def test_of_two_that_lock_each_other_both_get_through(
