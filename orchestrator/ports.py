@@ -698,11 +698,18 @@ class Replays(Protocol):
         """Claim the next failures that a plan means and nobody has; how many it were."""
 
     async def take(
-        self, plan: Replay, now: datetime, *, without: Collection[str], limit: int
+        self,
+        plan: Replay,
+        now: datetime,
+        *,
+        owner: str,
+        without: Collection[str],
+        limit: int,
     ) -> list[Claimed]:
         """The next failures of a plan, of no endpoint that is left out.
 
-        They are put into its group, and noted as begun.
+        They are put into its group, and noted as begun. None, if somebody else has
+        leased the plan meanwhile.
         """
 
     async def claimable(
@@ -710,8 +717,12 @@ class Replays(Protocol):
     ) -> list[Claimed]:
         """Failures that a plan could claim, by number; nobody claims them."""
 
-    async def mark(self, replay_id: str, marks: Sequence[Mark]) -> None:
-        """Note and count what became of failures, each once."""
+    async def mark(self, replay_id: str, marks: Sequence[Mark], *, owner: str) -> None:
+        """Note and count what became of failures, each once.
+
+        Nothing is noted if somebody else has leased the plan meanwhile: they take what
+        was begun again, and know what became of it by then.
+        """
 
     async def on_their_way(self, replay_id: str, *, limit: int) -> list[OnItsWay]:
         """Replays of a plan whose outcome is not known."""

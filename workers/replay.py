@@ -10,7 +10,7 @@ a generation is opened once, whoever asks again. Its memory does not grow with t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -186,9 +186,7 @@ class ReplayWorker:
         if last is not None:
             going.let_go_to = last
             return True
-        begun = await self.store.replays.take(
-            plan, self.clock(), without=(), limit=AT_ONCE
-        )
+        begun = await self._take(plan, self.clock(), AT_ONCE)
         if not begun:
             return await self._change(plan, replaying.settled(plan))
         url, why = self._url(plan)
@@ -218,7 +216,7 @@ class ReplayWorker:
             without = frozenset()
         if going.stuck(without, now):
             return False
-        claimed = await self.store.replays.take(plan, now, without=without, limit=count)
+        claimed = await self._take(plan, now, count, without)
         going.looked(without, len(claimed), now)
         if not claimed:
             return False
@@ -227,6 +225,14 @@ class ReplayWorker:
             going.spend(plan.endpoint or one.failure.endpoint, plan.endpoint_pace, now)
         await self._replay(plan, claimed, url)
         return True
+
+    async def _take(
+        self, plan: Replay, now: datetime, limit: int, without: Collection[str] = ()
+    ) -> list[Claimed]:
+        """The next failures, while the plan is ours."""
+        return await self.store.replays.take(
+            plan, now, owner=self.owner, without=without, limit=limit
+        )
 
     async def _replay(
         self, plan: Replay, claimed: Sequence[Claimed], url: str | None
@@ -239,7 +245,7 @@ class ReplayWorker:
         each = (self._replay_one(one, url) for one in claimed)
         done = await asyncio.gather(*each, return_exceptions=True)
         marks = [mark for mark in done if isinstance(mark, Mark)]
-        await self.store.replays.mark(plan.id, marks)
+        await self.store.replays.mark(plan.id, marks, owner=self.owner)
         for fault in done:
             if isinstance(fault, BaseException):
                 raise fault
@@ -264,7 +270,7 @@ class ReplayWorker:
             else _unread(one, why)
             for one in begun
         ]
-        await self.store.replays.mark(plan.id, marks)
+        await self.store.replays.mark(plan.id, marks, owner=self.owner)
 
     async def _done_before(self, one: Claimed) -> bool:
         """Whether a worker that died had opened the generation, and not noted it."""

@@ -244,12 +244,20 @@ class SqlReplays:
         return await self._database.write(act)
 
     async def take(
-        self, plan: Replay, now: datetime, *, without: Collection[str], limit: int
+        self,
+        plan: Replay,
+        now: datetime,
+        *,
+        owner: str,
+        without: Collection[str],
+        limit: int,
     ) -> list[Claimed]:
         """The next failures of a plan; of a cancelled one only what was begun."""
 
         def act(connection: Connection) -> list[Claimed]:
-            locked = _locked(connection, plan.id)
+            locked = _locked_of(connection, plan.id, owner)
+            if locked is None:
+                return []
             query = _NEXT
             if without:
                 others = failures.c.endpoint.not_in(sorted(without))
@@ -273,11 +281,13 @@ class SqlReplays:
         query = found.standing(which, cut_off, after=after, limit=limit)
         return [claimed_of(row) for row in await self._database.read(query)]
 
-    async def mark(self, replay_id: str, marks: Sequence[Mark]) -> None:
+    async def mark(self, replay_id: str, marks: Sequence[Mark], *, owner: str) -> None:
         """Note and count what became of failures, each once."""
 
         def act(connection: Connection) -> None:
-            group = _locked(connection, replay_id).group_number
+            locked = _locked_of(connection, replay_id, owner)
+            if locked is None:
+                return
             count = Counter[str]()
             for mark in marks:
                 told = {"outcome": mark.outcome, "note": mark.note}
@@ -287,7 +297,7 @@ class SqlReplays:
                     continue
                 replayed = mark.outcome is Outcome.REPLAYED
                 count["replayed" if replayed else "refused"] += 1
-                if marked.group_number == group:
+                if marked.group_number == locked.group_number:
                     count["group_taken"] += 1
                     count["group_ill"] += mark.outcome is Outcome.UNREAD
             _count(connection, replay_id, **count)
@@ -362,8 +372,17 @@ def _is_held(row: RowMapping, owner: str, until: datetime) -> bool:
 
 
 def _locked(connection: Connection, replay_id: str) -> Replay:
-    row = connection.execute(_LOCKED, {"replay_id": replay_id}).mappings().one()
-    return plan_of(row)
+    return plan_of(_locked_row(connection, replay_id))
+
+
+def _locked_of(connection: Connection, replay_id: str, owner: str) -> Replay | None:
+    """The plan, unless it was leased to somebody else since its owner looked."""
+    row = _locked_row(connection, replay_id)
+    return plan_of(row) if row["lease_owner"] == owner else None
+
+
+def _locked_row(connection: Connection, replay_id: str) -> RowMapping:
+    return connection.execute(_LOCKED, {"replay_id": replay_id}).mappings().one()
 
 
 def _count(connection: Connection, replay_id: str, **more: int) -> None:

@@ -29,6 +29,7 @@ from tests.support.replays import SHOP, a_failure, a_plan
 
 OTHER = "https://other.example:443"
 ALL = FailureFilter()
+OWNER = "one"
 
 
 async def write(store: Store, slot: Slot, changes: Changes) -> None:
@@ -53,9 +54,10 @@ async def many(store: Store, count: int) -> CutOff:
 
 
 async def running(store: Store, plan: Replay) -> Replay:
-    """A plan that a worker has taken up."""
+    """A plan that a worker has taken up, and holds."""
     made = replace(plan, state=ReplayState.RUNNING)
     await store.replays.add(made)
+    await store.replays.lease(OWNER, NOW, lease=LEASE, limit=9)
     return made
 
 
@@ -77,7 +79,7 @@ async def taken(
     store: Store, plan: Replay, limit: int = 100, without: Sequence[str] = ()
 ) -> list[Claimed]:
     """The next failures of a plan."""
-    return await store.replays.take(plan, NOW, without=without, limit=limit)
+    return await store.replays.take(plan, NOW, owner=OWNER, without=without, limit=limit)
 
 
 def chains_of(found: Sequence[Claimed]) -> list[str]:
@@ -217,7 +219,7 @@ async def test_what_cannot_be_replayed_can_be_given_up(store: Store) -> None:
     plan = await claimed(store, cut_off)
     first, *_ = await taken(store, plan, 1)
     refused = Mark(number=first.number, outcome=Outcome.REFUSED, note="why")
-    await store.replays.mark(plan.id, [refused])
+    await store.replays.mark(plan.id, [refused], owner=OWNER)
     await fail(store, a_failure("old"))
     chain = await store.chain("old")
     assert chain is not None
@@ -308,7 +310,7 @@ async def test_failures_are_taken_in_order_and_again_until_they_are_marked(
     refused = Mark(number=second.number, outcome=Outcome.REFUSED, note="too old")
     marks = [Mark(number=first.number, outcome=Outcome.REPLAYED), refused]
     for _ in range(2):
-        await store.replays.mark(plan.id, marks)
+        await store.replays.mark(plan.id, marks, owner=OWNER)
     counted = await plan_of(store)
     assert (counted.replayed, counted.refused, counted.left) == (1, 1, 1)
     assert counted.group_taken == 2
@@ -326,7 +328,7 @@ async def test_what_could_not_be_read_is_free_and_counts_as_ill(store: Store) ->
         Mark(number=one.number, outcome=outcome, note=outcome)
         for one, outcome in zip(found, outcomes, strict=True)
     ]
-    await store.replays.mark(plan.id, marks)
+    await store.replays.mark(plan.id, marks, owner=OWNER)
     counted = await plan_of(store)
     assert (counted.refused, counted.replayed, counted.left) == (2, 1, 0)
     assert (counted.group_taken, counted.group_ill, counted.ill) == (3, 1, 0)
@@ -348,7 +350,7 @@ async def test_what_could_not_be_read_can_be_given_up(store: Store) -> None:
     plan = await claimed(store, cut_off)
     (one,) = await taken(store, plan)
     unread = Mark(number=one.number, outcome=Outcome.UNREAD, note="why")
-    await store.replays.mark(plan.id, [unread])
+    await store.replays.mark(plan.id, [unread], owner=OWNER)
     assert (await given_up(store, cut_off)).handled == 1
     assert (await claimed(store, cut_off, "R2")).claimed == 0
 
@@ -362,7 +364,7 @@ async def test_what_was_begun_in_another_group_counts_in_the_one_it_ends_in(
     assert await store.replays.change(plan, replaying.next_group(plan))
     assert await taken(store, plan, 1) == [replace(one, begun=True)]
     mark = Mark(number=one.number, outcome=Outcome.REPLAYED)
-    await store.replays.mark(plan.id, [mark])
+    await store.replays.mark(plan.id, [mark], owner=OWNER)
     await store.replays.judge(plan, {one.number: Went.WELL})
     counted = await plan_of(store)
     assert (counted.group_number, counted.group_taken, counted.group_well) == (1, 1, 1)
@@ -397,7 +399,7 @@ async def test_of_two_who_change_a_plan_one_does(store: Store, other: Store) -> 
     assert cancelled is not None
     (first, *_) = await taken(store, plan)
     mark = Mark(number=first.number, outcome=Outcome.REPLAYED)
-    await store.replays.mark(plan.id, [mark])
+    await store.replays.mark(plan.id, [mark], owner=OWNER)
     done = await asyncio.gather(
         store.replays.change(plan, paused), other.replays.change(plan, cancelled)
     )
@@ -407,7 +409,7 @@ async def test_of_two_who_change_a_plan_one_does(store: Store, other: Store) -> 
 
 async def test_a_plan_is_leased_to_one_worker(store: Store, other: Store) -> None:
     """Until its lease is over; its owner, who asks again, holds it on from half of it."""
-    await claimed(store, await many(store, 1))
+    await store.replays.add(a_plan())
 
     async def lease(at: Store, owner: str, later: timedelta = timedelta()) -> int:
         plans = await at.replays.lease(owner, NOW + later, lease=LEASE, limit=9)
@@ -425,7 +427,7 @@ async def test_a_lease_that_is_still_long_is_not_written_anew(
     store: Store, other: Store
 ) -> None:
     """A worker asks ten times a second; so its lease ends that little earlier."""
-    await claimed(store, await many(store, 1))
+    await store.replays.add(a_plan())
 
     async def lease(at: Store, owner: str, later: timedelta = timedelta()) -> int:
         plans = await at.replays.lease(owner, NOW + later, lease=LEASE, limit=9)
@@ -435,6 +437,34 @@ async def test_a_lease_that_is_still_long_is_not_written_anew(
     assert await lease(store, "one", (1 - RENEWED) * LEASE) == 1
     assert await lease(other, "two", LEASE - SECOND) == 0
     assert await lease(other, "two", LEASE) == 1
+
+
+async def test_who_has_lost_its_lease_takes_and_notes_nothing(
+    store: Store, other: Store
+) -> None:
+    """It was frozen; whoever has the plan now goes on with what it had in hand."""
+    plan = await claimed(store, await many(store, 2))
+    (one,) = await taken(store, plan, 1)
+    assert await other.replays.lease("two", NOW + LEASE, lease=LEASE, limit=9)
+    assert await taken(store, plan) == []
+    late = Mark(number=one.number, outcome=Outcome.REFUSED, note="it was replayed")
+    await store.replays.mark(plan.id, [late], owner=OWNER)
+    again = await other.replays.take(plan, NOW, owner="two", without=(), limit=1)
+    assert again == [replace(one, begun=True)]
+    mark = Mark(number=one.number, outcome=Outcome.REPLAYED)
+    await other.replays.mark(plan.id, [mark], owner="two")
+    counted = await plan_of(store)
+    assert (counted.replayed, counted.refused, counted.left) == (1, 0, 1)
+
+
+async def test_a_lease_that_is_over_holds_until_somebody_else_has_the_plan(
+    store: Store,
+) -> None:
+    """What was done meanwhile is noted, not done again."""
+    plan = await claimed(store, await many(store, 1))
+    later = NOW + 2 * LEASE
+    found = await store.replays.take(plan, later, owner=OWNER, without=(), limit=1)
+    assert chains_of(found) == ["C0"]
 
 
 @pytest.mark.parametrize("over", [ReplayState.PAUSED, ReplayState.DONE])
@@ -471,7 +501,7 @@ async def test_outcomes_are_read_from_rows_and_counted_once(store: Store) -> Non
     plan = await claimed(store, await many(store, 4))
     found = await taken(store, plan)
     marks = [Mark(number=one.number, outcome=Outcome.REPLAYED) for one in found]
-    await store.replays.mark(plan.id, marks)
+    await store.replays.mark(plan.id, marks, owner=OWNER)
     for one in found:
         chain_id = one.failure.slot.chain_id
         chain = replace(a_chain(chain_id), generation=1, replayed_at=NOW)

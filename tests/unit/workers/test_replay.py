@@ -17,7 +17,7 @@ from orchestrator.domain.endpoint import origin_of
 from orchestrator.domain.errors import Refused, StoreUnavailable
 from orchestrator.domain.failing import FailureFilter
 from orchestrator.domain.generations import NotReplayed, Opened, next_generation
-from orchestrator.domain.replaying import Claimed, Replay, ReplayState
+from orchestrator.domain.replaying import Claimed, Mark, Replay, ReplayState
 from orchestrator.ports import Changes, Queues
 from orchestrator.sealing import Sealer
 from schemas.messages import CallbackSecrets, CallbackWork, End
@@ -204,7 +204,7 @@ async def test_a_worker_that_died_is_taken_over(
     await failed(workshop, 6)
     await planned(workshop, a_plan(canary=False))
 
-    async def dies(*_: object) -> None:
+    async def dies(*_: object, owner: str) -> None:
         raise StoreUnavailable("the database is away")
 
     worker = workshop.replay_worker()
@@ -491,6 +491,13 @@ async def test_a_fault_of_one_plan_does_not_stop_the_next(
     assert (plan.settled, plan.replayed, plan.left) == (True, 1, 8)
 
 
+async def taken_by(worker: ReplayWorker, plan: Replay, count: int) -> list[Claimed]:
+    """It has them in hand, and dies."""
+    return await worker.store.replays.take(
+        plan, worker.clock(), owner=worker.owner, without=(), limit=count
+    )
+
+
 async def test_a_cancelled_plan_with_a_missing_key_comes_to_its_end(
     workshop: Workshop,
 ) -> None:
@@ -502,7 +509,7 @@ async def test_a_cancelled_plan_with_a_missing_key_comes_to_its_end(
     for _ in range(2):
         await worker.beat()
     running = await plan_of(workshop)
-    await workshop.store.replays.take(made, workshop.clock(), without=(), limit=2)
+    assert len(await taken_by(worker, made, 2)) == 2
     assert running.claimed == 12
     await cancel(workshop)
     await go_on(workshop, worker)
@@ -533,7 +540,7 @@ async def test_a_plan_whose_url_cannot_be_opened_pauses(
     resumed = replaying.resumed(stopped)
     assert resumed is not None
     assert await workshop.store.replays.change(stopped, resumed)
-    await workshop.store.replays.take(plan, workshop.clock(), without=(), limit=1)
+    assert len(await taken_by(worker, plan, 1)) == 1
     await cancel(workshop)
     await go_on(workshop, worker)
     over = await plan_of(workshop)
@@ -556,7 +563,7 @@ async def test_a_canary_whose_worker_died_does_not_skip_its_group(
     await failed(workshop, 12)
     await planned(workshop, a_plan())
 
-    async def dies(*_: object) -> None:
+    async def dies(*_: object, owner: str) -> None:
         raise StoreUnavailable("the database is away")
 
     worker = workshop.replay_worker()
@@ -575,6 +582,44 @@ async def test_a_canary_whose_worker_died_does_not_skip_its_group(
     assert (plan.state, plan.replayed, plan.ill) == (ReplayState.PAUSED, 1, 1)
 
 
+async def test_a_worker_that_froze_does_not_spoil_the_account_of_the_one_after_it(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It wakes up with what the other has replayed in hand, and notes nothing of it."""
+    await failed(workshop, 2)
+    await planned(workshop, a_plan(canary=False))
+    frozen, next_one = workshop.replay_worker("frozen"), workshop.replay_worker("next")
+    there, noted = workshop.store.replays.take, workshop.store.replays.mark
+
+    async def take(
+        plan: Replay,
+        now: datetime,
+        *,
+        owner: str,
+        without: Collection[str],
+        limit: int,
+    ) -> list[Claimed]:
+        found = await there(plan, now, owner=owner, without=without, limit=limit)
+        if owner == frozen.owner and found:
+            workshop.clock.advance(11)
+            while await begins(next_one):
+                pass
+        return found
+
+    async def mark(replay_id: str, marks: Sequence[Mark], *, owner: str) -> None:
+        if owner == next_one.owner:
+            raise StoreUnavailable("the database is away")
+        await noted(replay_id, marks, owner=owner)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workshop.store.replays, "take", take)
+        patch.setattr(workshop.store.replays, "mark", mark)
+        await go_on(workshop, frozen)
+    await go_on(workshop, next_one)
+    plan = await plan_of(workshop)
+    assert (plan.state, plan.replayed, plan.refused) == (ReplayState.DONE, 2, 0)
+
+
 async def test_a_blocked_plan_is_not_looked_through_at_every_beat(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -589,10 +634,15 @@ async def test_a_blocked_plan_is_not_looked_through_at_every_beat(
     there, looked = workshop.store.replays.take, list[datetime]()
 
     async def take(
-        plan: Replay, now: datetime, *, without: Collection[str], limit: int
+        plan: Replay,
+        now: datetime,
+        *,
+        owner: str,
+        without: Collection[str],
+        limit: int,
     ) -> list[Claimed]:
         looked.append(now)
-        return await there(plan, now, without=without, limit=limit)
+        return await there(plan, now, owner=owner, without=without, limit=limit)
 
     monkeypatch.setattr(workshop.store.replays, "take", take)
     worker = workshop.replay_worker()
