@@ -19,6 +19,7 @@ import structlog
 
 from orchestrator.domain import replaying
 from orchestrator.domain.errors import (
+    BrokerUnavailable,
     OrchestratorError,
     Refused,
     SealBroken,
@@ -72,19 +73,31 @@ REST_S: Final = 0.5
 FAULT_PAUSE_S: Final = 1.0
 
 
+def _takes() -> bool:
+    """The broker is there."""
+    return True
+
+
 def _untold(_: frozenset[str]) -> None:
     """Nobody wants to know what beats fail with."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayWorker:
-    """Runs until `stop` is set."""
+    """Runs until `stop` is set.
+
+    Attributes:
+        broker_takes: whether what is published now gets out. What does not is left to the
+            clock, which knows nothing of a plan's pace.
+        told: hears what kinds of faults beats fail with.
+    """
 
     store: Store
     reopener: Reopener
     sealer: Sealer
     clock: Clock
     owner: str
+    broker_takes: Callable[[], bool] = _takes
     told: Callable[[frozenset[str]], None] = _untold
     going: dict[str, Going] = field(default_factory=dict)
 
@@ -202,6 +215,8 @@ class ReplayWorker:
         count = min(count, going.bucket.available(now))
         if count < 1:
             return False
+        if not self.broker_takes():
+            raise BrokerUnavailable("callbacks would go out later, without any pace")
         url, why = self._url(plan)
         if why is not None:
             return await self._stop(plan, why)

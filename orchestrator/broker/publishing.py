@@ -24,6 +24,10 @@ from orchestrator.domain.errors import BrokerUnavailable, Refused, Unroutable
 from orchestrator.domain.parting import part_of
 from orchestrator.ports import HISTORY_QUEUES, Message, Queues, history_queue
 
+#: A broker that has confirmed nothing of a publish for so long does not take any more
+#: for the time being: an alarm of its own stops it from reading, the connection stays.
+STALLED_S: Final = 1.0
+
 #: No message is longer than this (DESIGN §5).
 BODY_BYTES_MAX: Final = 8 * 1024 * 1024
 
@@ -49,6 +53,7 @@ class BrokerPublisher:
         self._channel = channel
         self._history_parts = history_parts
         self._in_flight: dict[str, asyncio.Future[None]] = {}
+        self._begun: dict[asyncio.Future[None], float] = {}
         self.trouble = Trouble()
         self._telling = Telling(channel, lambda: self.connected, self.trouble)
 
@@ -82,6 +87,13 @@ class BrokerPublisher:
     def connected(self) -> bool:
         """Whether a publish has a chance right now."""
         return self._connection.connected.is_set() and not self._channel.is_closed
+
+    @property
+    def taking(self) -> bool:
+        """Whether the broker takes what is published: not while it owes confirms."""
+        since = next(iter(self._begun.values()), None)
+        stalled = since is not None and _monotonic_s() - since > STALLED_S
+        return self.connected and not stalled
 
     async def publish(self, *messages: Message, timeout_s: float = 10.0) -> None:
         """Publish in this order and return when every message is confirmed.
@@ -144,9 +156,11 @@ class BrokerPublisher:
             await asyncio.wait(busy)
         done = asyncio.get_running_loop().create_future()
         self._in_flight |= dict.fromkeys(ids, done)
+        self._begun[done] = _monotonic_s()
         try:
             yield
         finally:
+            del self._begun[done]
             for id_ in ids:
                 del self._in_flight[id_]
             done.set_result(None)
@@ -189,6 +203,10 @@ def _returnable_ids(messages: Sequence[Message]) -> set[str]:
     if len(set(ids)) < len(ids):
         raise ValueError("two messages for queues have the same id in one publish")
     return set(ids)
+
+
+def _monotonic_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _public_name(message: Message) -> str:

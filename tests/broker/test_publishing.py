@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from aio_pika import DeliveryMode, RobustConnection
 
-from orchestrator.broker import subscribers
+from orchestrator.broker import publishing, subscribers
 from orchestrator.broker.publishing import BrokerPublisher
 from orchestrator.broker.topology import (
     Queue,
@@ -183,6 +183,28 @@ async def test_no_confirm_in_time_is_an_error_though_the_message_may_be_there(
         wire.listen()
         await publisher.publish(work(2))
     assert (await take(connection, "callbacks")).message_id == "m1"
+
+
+async def test_a_broker_that_owes_confirms_does_not_take_for_now(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with an alarm: the connection stays. Once it has confirmed it takes again."""
+    monkeypatch.setattr(publishing, "STALLED_S", 0.05)
+
+    async def refuses() -> bool:
+        return not publisher.taking
+
+    async with BrokerPublisher.open(wire.url, "owed") as publisher:
+        assert publisher.taking
+        wire.deafen()
+        late = asyncio.create_task(publisher.publish(work(1)))
+        await eventually(refuses)
+        assert publisher.connected
+        wire.listen()
+        await late
+        assert publisher.taking
+        wire.cut()
+        await eventually(refuses)
 
 
 async def test_a_queue_that_refuses_is_the_broker_being_unavailable(

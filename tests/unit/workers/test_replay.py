@@ -14,7 +14,7 @@ from orchestrator.domain import breaker, replaying
 from orchestrator.domain.breaker import BreakerState
 from orchestrator.domain.chain import ChainState, View
 from orchestrator.domain.endpoint import origin_of
-from orchestrator.domain.errors import Refused, StoreUnavailable
+from orchestrator.domain.errors import BrokerUnavailable, Refused, StoreUnavailable
 from orchestrator.domain.failing import FailureFilter
 from orchestrator.domain.generations import NotReplayed, Opened, next_generation
 from orchestrator.domain.replaying import Claimed, Mark, Replay, ReplayState
@@ -551,7 +551,7 @@ async def begins(worker: ReplayWorker) -> bool:
     """Whether a beat came through; it did nothing, if the test is wrong."""
     try:
         assert await worker.beat()
-    except StoreUnavailable:
+    except (BrokerUnavailable, StoreUnavailable):
         return False
     return True
 
@@ -657,6 +657,24 @@ async def test_a_blocked_plan_is_not_looked_through_at_every_beat(
     await worker.beat()
     assert len(looked) == 4
     assert (await plan_of(workshop)).replayed > 0
+
+
+async def test_a_plan_waits_for_the_broker(workshop: Workshop) -> None:
+    """Else what it opened would go out all at once when the broker is back."""
+    await failed(workshop, 3)
+    await planned(workshop, a_plan(canary=False))
+    takes = False
+    worker = replace(workshop.replay_worker(), broker_takes=lambda: takes)
+    while await begins(worker):
+        pass
+    with pytest.raises(BrokerUnavailable):
+        await worker.beat()
+    plan = await plan_of(workshop)
+    assert (plan.state, plan.claimed, plan.replayed) == (ReplayState.RUNNING, 3, 0)
+    assert callbacks(workshop) == []
+    takes = True
+    await go_on(workshop, worker)
+    assert (await plan_of(workshop)).replayed == len(callbacks(workshop)) == 3
 
 
 async def test_another_url_is_kept_sealed_until_the_end(workshop: Workshop) -> None:
