@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.proof.names import Databases, DeliveryPart, ReplayPart
+from orchestrator.proof.names import Databases, DeliveryPart, ReplayPart, ReplayWay
 
 commands = typer.Typer(
     no_args_is_help=True, help="Prove what is promised, on real processes with faults."
@@ -68,6 +68,7 @@ def prove_history(
 
 @commands.command("replay")
 def prove_replay(
+    *,
     database: Database = Databases.POSTGRESQL,
     chains: Annotated[int, typer.Option(min=100, help="How many fail.")] = 10_000,
     selected: Annotated[
@@ -76,13 +77,17 @@ def prove_replay(
     part: Annotated[
         list[ReplayPart] | None, typer.Option(help="Only these; several are allowed.")
     ] = None,
+    by: Annotated[
+        ReplayWay, typer.Option(help="How the replay after the outage is made.")
+    ] = ReplayWay.COMMAND,
     keep: Keep = False,
 ) -> None:
     """Replay of what an outage has failed; of a million failures; cancelled halfway."""
     from orchestrator.cli.prove import run_proof
     from orchestrator.proof.replay import prove
 
-    proof = prove(tuple(part or ReplayPart), chains=chains, selected=selected)
+    parts = tuple(part or ReplayPart)
+    proof = prove(parts, chains=chains, selected=selected, by=by)
     sys.exit(run_proof("replay", proof, database, os.environ, keep=keep))
 
 

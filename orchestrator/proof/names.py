@@ -21,6 +21,13 @@ class DeliveryPart(StrEnum):
     OUTAGE = "outage"
 
 
+class ReplayWay(StrEnum):
+    """The ways to a replay."""
+
+    COMMAND = "command"
+    HTTP = "http"
+
+
 class ReplayPart(StrEnum):
     """The parts of the proof of replays, in their order."""
 

@@ -6,19 +6,21 @@ from collections.abc import Callable, Sequence
 
 from orchestrator.proof import replay_cancel, replay_million, replay_outage
 from orchestrator.proof.ground import Ground, Proof
-from orchestrator.proof.names import ReplayPart
+from orchestrator.proof.names import ReplayPart, ReplayWay
 from orchestrator.proof.report import Report
 
 Say = Callable[[str], None]
 
 
-def prove(parts: Sequence[ReplayPart], *, chains: int, selected: int) -> Proof:
-    """These parts, one after the other, as one proof."""
+def prove(
+    parts: Sequence[ReplayPart], *, chains: int, selected: int, by: ReplayWay
+) -> Proof:
+    """These parts, one after the other, as one proof; after the outage `by` this way."""
 
     async def part_of(part: ReplayPart, ground: Ground, say: Say) -> Report:
         match part:
             case ReplayPart.OUTAGE:
-                return await replay_outage.prove(ground, say, chains)
+                return await replay_outage.prove(ground, say, chains, by)
             case ReplayPart.MILLION:
                 return await replay_million.prove(ground, say, selected)
             case ReplayPart.CANCEL:

@@ -21,7 +21,7 @@ from orchestrator.proof.outage_judging import verdict
 from orchestrator.proof.replay_account import Kept, exact, kept_of
 from orchestrator.proof.replay_command import Replays, Told
 from orchestrator.proof.replay_endpoints import Endpoints, endpoints_at_work
-from orchestrator.proof.replay_http import OPERATOR, HttpReplays, http_replays
+from orchestrator.proof.replay_http import HttpReplays, http_replays, operators
 from orchestrator.proof.replay_in_hand import of_replay_worker
 from orchestrator.proof.replay_journal import Posted, ids_of, redelivered
 from orchestrator.proof.replay_plans import until_plan
@@ -75,7 +75,7 @@ async def prove(ground: Ground, say: Say, chains: int) -> Report:
         endpoint=False,
         lanes=(Lane.REPLAY,),
         replays=True,
-        overrides={"operators": {OPERATOR: {"key": token}}},
+        overrides=operators(token),
     )
     async with (
         ground.stack(plan) as stack,

@@ -1,14 +1,15 @@
-"""Chains fail while two of five endpoints are out, and one command replays them.
+"""Chains fail while two of five endpoints are out, and one plan replays them.
 
-Live traffic goes on all the time. Once the endpoints are well, `chainctl replay run` does
-anew what has failed; windows in which the replay is paused alternate with such in which
-it runs; then its worker and the broker are killed. In the end the endpoints' journal, the
-rows and the plan's account are compared (`replay_judging`).
+Live traffic goes on all the time. Once the endpoints are well, `chainctl replay run` or a
+`POST /replays` does anew what has failed; windows in which the replay is paused alternate
+with such in which it runs; then its worker and the broker are killed. In the end the
+endpoints' journal, the rows and the plan's account are compared (`replay_judging`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable
@@ -18,8 +19,10 @@ from typing import Final
 from orchestrator.local.rabbitmq import PrivateNode
 from orchestrator.local.stack import Plan
 from orchestrator.proof.ground import Ground
+from orchestrator.proof.names import ReplayWay
 from orchestrator.proof.replay_books import Books, Kill, Victim, Window
-from orchestrator.proof.replay_command import CommandError, Told
+from orchestrator.proof.replay_command import CommandError, Replays, Told
+from orchestrator.proof.replay_http import http_replays, operators
 from orchestrator.proof.replay_in_hand import Handling, in_hand
 from orchestrator.proof.replay_judging import promises_of
 from orchestrator.proof.replay_kept import failures_of, kept, memory_mb, remains
@@ -46,16 +49,22 @@ _PLAN: Final = Plan(endpoint=False, lanes=(Lane.REPLAY,), replays=True)
 _NOT_OURS: Final = "RABBITMQ_URL's is not ours to kill; unset it for a private node"
 
 
-async def prove(ground: Ground, say: Say, chains: int) -> Report:
+async def prove(ground: Ground, say: Say, chains: int, by: ReplayWay) -> Report:
     """One installation, one outage, one replay."""
-    course = Course.of(chains)
-    async with ground.stack(_PLAN) as stack, scene_of(stack, course) as scene:
-        books = await Run(scene, course, ground.broker.node, say).books()
+    course, token = Course.of(chains), secrets.token_urlsafe(24)
+    plan = replace(_PLAN, overrides=operators(token))
+    async with (
+        ground.stack(plan) as stack,
+        http_replays(stack.gateway_url, token) as by_http,
+    ):
+        replays = by_http if by is ReplayWay.HTTP else Replays(stack=stack)
+        async with scene_of(stack, course, replays) as scene:
+            books = await Run(scene, course, ground.broker.node, say).books()
     return Report(
         proof="outage",
         promises=promises_of(books),
         sheets=sheets(books),
-        figures=figures(books),
+        figures={"by": by, **figures(books)},
     )
 
 
@@ -135,19 +144,20 @@ class Run:
         return await failures_of(self.scene.rows.database) >= count
 
     async def _replay(self) -> tuple[Told, str]:
-        """One command replays all, whatever is done to it meanwhile."""
+        """One plan replays all, whatever is done meanwhile; a command follows it."""
         scene, course = self.scene, self.course
         preview = await scene.replays.preview()
         for group in preview.groups:
             told = f"{group.reason}, status {group.status}"
             self.say(f"to replay: {group.to_replay:,} ({told})")
         plan = await scene.replays.made(course.pace)
-        self.say(f"chainctl replay run: {plan.id}, {course.pace:.3g} chains/s")
+        self.say(f"plan {plan.id}: {course.pace:.3g} chains/s")
         telling = asyncio.create_task(self._tell(plan.id))
         try:
             # Whoever follows a plan is told when it is paused, and that ends the command.
             await self.look(plan.id)
-            async with scene.replays.following(plan.id) as command:
+            command_line = Replays(stack=scene.stack)
+            async with command_line.following(plan.id) as command:
                 await self.kill_both(plan.id, command)
                 complaint = await self._complaint(plan.id, command)
         finally:

@@ -12,6 +12,7 @@ from orchestrator.local.stack import Stack
 from orchestrator.ports import Store
 from orchestrator.proof.replay_command import Replays
 from orchestrator.proof.replay_endpoints import Endpoints, endpoints_at_work
+from orchestrator.proof.replay_http import HttpReplays
 from orchestrator.proof.replay_rows import Rows
 from orchestrator.proof.replay_traffic import Traffic
 from orchestrator.store import open_store
@@ -78,7 +79,11 @@ class Course:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """Everything that takes part."""
+    """Everything that takes part.
+
+    Attributes:
+        replays: the way in.
+    """
 
     stack: Stack
     store: Store
@@ -86,16 +91,14 @@ class Scene:
     endpoints: Endpoints
     live: Traffic
     failing: Traffic
-
-    @property
-    def replays(self) -> Replays:
-        """The command."""
-        return Replays(stack=self.stack)
+    replays: Replays | HttpReplays
 
 
 @asynccontextmanager
-async def scene_of(stack: Stack, course: Course) -> AsyncIterator[Scene]:
-    """Around an installation."""
+async def scene_of(
+    stack: Stack, course: Course, replays: Replays | HttpReplays
+) -> AsyncIterator[Scene]:
+    """Around an installation, where replays are made in this way."""
     journal = stack.config_file.parent / "journal"
     async with (
         open_store(stack.database_url, patience_s=_PATIENCE_S) as store,
@@ -122,4 +125,5 @@ async def scene_of(stack: Stack, course: Course) -> AsyncIterator[Scene]:
             failing=Traffic(
                 rows=rows, publisher=publisher, urls=failing, rate=course.failing_rate
             ),
+            replays=replays,
         )
