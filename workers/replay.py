@@ -73,13 +73,21 @@ REST_S: Final = 0.5
 FAULT_PAUSE_S: Final = 1.0
 
 
-def _takes() -> bool:
-    """The broker is there."""
-    return True
-
-
 def _untold(_: frozenset[str]) -> None:
     """Nobody wants to know what beats fail with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beat:
+    """What came of one step with each plan.
+
+    Attributes:
+        went_on: whether there was anything to do, and it was done.
+        faults: the kinds of what plans fail with; the others went on all the same.
+    """
+
+    went_on: bool = False
+    faults: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +95,9 @@ class ReplayWorker:
     """Runs until `stop` is set.
 
     Attributes:
-        broker_takes: whether what is published now gets out. What does not is left to the
+        room: how many messages the broker takes now. What it does not take is left to the
             clock, which knows nothing of a plan's pace.
-        told: hears what kinds of faults beats fail with.
+        told: hears which kinds of fault beats fail with, whenever that has changed.
     """
 
     store: Store
@@ -97,60 +105,73 @@ class ReplayWorker:
     sealer: Sealer
     clock: Clock
     owner: str
-    broker_takes: Callable[[], bool] = _takes
+    room: Callable[[], int]
     told: Callable[[frozenset[str]], None] = _untold
     going: dict[str, Going] = field(default_factory=dict)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Beat until stopped; a fault of broker or store is waited out.
-
-        `told` hears which kind of fault beats fail with, whenever that has changed.
-        """
+        """Beat until stopped; a fault of broker or store is waited out."""
         before = frozenset[str]()
         while not stop.is_set():
-            faults = frozenset[str]()
-            try:
-                went_on = await self.beat()
-                pause_s = self._pause_s(went_on=went_on)
-            except OrchestratorError as error:
-                faults, pause_s = frozenset({type(error).__name__}), FAULT_PAUSE_S
-                _log.warning("replay.fault", error=type(error).__name__)
-            if faults != before:
-                self.told(faults)
-                before = faults
-            await _stopped(stop, pause_s)
+            beat = await self.beat()
+            if beat.faults != before:
+                self._tell(beat.faults)
+                before = beat.faults
+            await _stopped(stop, self._pause_s(beat))
 
-    def _pause_s(self, *, went_on: bool) -> float:
+    def _tell(self, faults: frozenset[str]) -> None:
+        if faults:
+            _log.warning("replay.held", by=sorted(faults))
+        else:
+            _log.info("replay.goes_on")
+        self.told(faults)
+
+    def _pause_s(self, beat: Beat) -> float:
         """Until the next chain may go: bursts would trouble others more."""
+        if beat.faults and not beat.went_on:
+            return FAULT_PAUSE_S
         if not self.going:
-            return 0.0 if went_on else REST_S
+            return 0.0 if beat.went_on else REST_S
         now = self.clock()
         next_s = min(one.bucket.next_in_s(now) for one in self.going.values())
-        if went_on:
+        if beat.went_on:
             return min(next_s, IDLE_S)
         return next_s if 0 < next_s < IDLE_S else IDLE_S
 
-    async def beat(self) -> bool:
-        """One step with each plan that has something to do; whether any went on.
+    async def beat(self) -> Beat:
+        """One step with each plan that has something to do.
 
-        Raises:
-            OrchestratorError: a step has failed; the other plans went on all the same.
+        A beat may take longer than a lease. So it is asked for again on the way, or the
+        last plans would lose theirs each time.
         """
+        went_on, faults = False, set[str]()
+        try:
+            plans = await self._lease()
+            leased_at, ours = self.clock(), {plan.id for plan in plans}
+            for plan in plans:
+                if self.clock() - leased_at > LEASE / 2:
+                    leased_at, ours = (
+                        self.clock(),
+                        {one.id for one in await self._lease()},
+                    )
+                if plan.id not in ours:
+                    continue
+                try:
+                    went_on = await self.step(plan) or went_on
+                except OrchestratorError as error:
+                    faults.add(type(error).__name__)
+        except OrchestratorError as error:
+            faults.add(type(error).__name__)
+        return Beat(went_on=went_on, faults=frozenset(faults))
+
+    async def _lease(self) -> list[Replay]:
+        """The plans that are ours; of others we keep nothing."""
         plans = await self.store.replays.lease(
             self.owner, self.clock(), lease=LEASE, limit=PLANS
         )
-        ids = {plan.id for plan in plans}
-        for gone in self.going.keys() - ids:
+        for gone in self.going.keys() - {plan.id for plan in plans}:
             del self.going[gone]
-        went_on, faults = False, list[OrchestratorError]()
-        for plan in plans:
-            try:
-                went_on = await self.step(plan) or went_on
-            except OrchestratorError as error:
-                faults.append(error)
-        if faults:
-            raise faults[0]
-        return went_on
+        return plans
 
     async def step(self, plan: Replay) -> bool:
         """One step with a plan; whether there was anything to do."""
@@ -215,8 +236,9 @@ class ReplayWorker:
         count = min(count, going.bucket.available(now))
         if count < 1:
             return False
-        if not self.broker_takes():
+        if (room := self.room()) < 1:
             raise BrokerUnavailable("callbacks would go out later, without any pace")
+        count = min(count, room)
         url, why = self._url(plan)
         if why is not None:
             return await self._stop(plan, why)
@@ -300,8 +322,11 @@ class ReplayWorker:
         if going.looked_at is not None and now - going.looked_at < LOOK_EVERY:
             return False
         going.looked_at = now
+        if self.room() < 1:  # what came of them is on its way as well
+            going.silent_at = now
+            return False
         on_their_way = await self.store.replays.on_their_way(plan.id, limit=LOOKS)
-        known = {one.number: judged(one, now) for one in on_their_way}
+        known = {one.number: judged(one, now, going.silent_at) for one in on_their_way}
         went = {number: how for number, how in known.items() if how is not None}
         if went:
             await self.store.replays.judge(plan, went)

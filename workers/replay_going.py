@@ -25,6 +25,7 @@ class Going:
         bucket: the plan's pace; `of_endpoints` those of each endpoint.
         held: how endpoints stood at `held_at`.
         looked_at: when outcomes were looked for.
+        silent_at: when the broker was last seen not to take anything.
         blocked: without which endpoints nothing could go out, at `blocked_at`.
         let_go_to: up to which failure a cancelled plan has let go of what it never began.
     """
@@ -34,6 +35,7 @@ class Going:
     held: HeldBack = field(default_factory=HeldBack)
     held_at: datetime | None = None
     looked_at: datetime | None = None
+    silent_at: datetime | None = None
     blocked: frozenset[str] = frozenset()
     blocked_at: datetime | None = None
     let_go_to: int = 0

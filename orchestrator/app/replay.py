@@ -33,7 +33,7 @@ async def run_replay_worker(settings: Settings) -> None:
             sealer=tools.sealer,
             clock=utc_now,
             owner=tools.owner,
-            broker_takes=lambda: tools.publisher.taking,
+            room=lambda: tools.publisher.room,
             told=health.told,
         )
         stop = asyncio.Event()

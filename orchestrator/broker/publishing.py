@@ -24,9 +24,13 @@ from orchestrator.domain.errors import BrokerUnavailable, Refused, Unroutable
 from orchestrator.domain.parting import part_of
 from orchestrator.ports import HISTORY_QUEUES, Message, Queues, history_queue
 
-#: A broker that has confirmed nothing of a publish for so long does not take any more
-#: for the time being: an alarm of its own stops it from reading, the connection stays.
-STALLED_S: Final = 1.0
+#: A broker that has not confirmed a publish for so long takes no more for the time being:
+#: with an alarm of its own it stops reading, and the connection stays. It is more than a
+#: process waits that runs only when no other one wants to.
+STALLED_S: Final = 3.0
+
+#: More than anybody begins at a time.
+AMPLE: Final = 1_000
 
 #: No message is longer than this (DESIGN §5).
 BODY_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -54,6 +58,7 @@ class BrokerPublisher:
         self._history_parts = history_parts
         self._in_flight: dict[str, asyncio.Future[None]] = {}
         self._begun: dict[asyncio.Future[None], float] = {}
+        self._in_doubt = False
         self.trouble = Trouble()
         self._telling = Telling(channel, lambda: self.connected, self.trouble)
 
@@ -89,11 +94,19 @@ class BrokerPublisher:
         return self._connection.connected.is_set() and not self._channel.is_closed
 
     @property
-    def taking(self) -> bool:
-        """Whether the broker takes what is published: not while it owes confirms."""
+    def room(self) -> int:
+        """How many more publishes may be begun, for one who would rather wait.
+
+        None while a confirm is overdue; after one that never came a single one, until
+        anything is confirmed again.
+        """
         since = next(iter(self._begun.values()), None)
-        stalled = since is not None and _monotonic_s() - since > STALLED_S
-        return self.connected and not stalled
+        overdue = since is not None and _monotonic_s() - since > STALLED_S
+        if overdue or not self.connected:
+            return 0
+        if self._in_doubt:
+            return 0 if self._begun else 1
+        return AMPLE
 
     async def publish(self, *messages: Message, timeout_s: float = 10.0) -> None:
         """Publish in this order and return when every message is confirmed.
@@ -115,7 +128,9 @@ class BrokerPublisher:
                 async with self._alone_with(ids):
                     results = await self._send_all(messages)
         except TimeoutError:
+            self._in_doubt = True
             raise BrokerUnavailable(f"no confirm within {timeout_s:g} s") from None
+        self._in_doubt = False
         self._judge(messages, results)
 
     async def tell(self, *messages: Message) -> None:

@@ -87,6 +87,8 @@ def prove_replay(
     from orchestrator.proof.replay import prove
 
     parts = tuple(part or ReplayPart)
+    if by is not ReplayWay.COMMAND and ReplayPart.OUTAGE not in parts:
+        raise typer.BadParameter("only the part 'outage' has a choice", param_hint="--by")
     proof = prove(parts, chains=chains, selected=selected, by=by)
     sys.exit(run_proof("replay", proof, database, os.environ, keep=keep))
 

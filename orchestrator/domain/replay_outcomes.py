@@ -44,8 +44,10 @@ class OnItsWay:
     waits_as: str | None
 
 
-def judged(one: OnItsWay, now: datetime) -> Went | None:
+def judged(one: OnItsWay, now: datetime, since: datetime | None = None) -> Went | None:
     """What a replay came to, or None while that is not known.
+
+    How long that may take counts from `since`, if that was after the taking.
 
     A callback whose first attempt was not answered has gone wrong, however often it will
     be tried again: its row says so. One that is parked was not tried yet.
@@ -58,10 +60,10 @@ def judged(one: OnItsWay, now: datetime) -> Went | None:
     if one.state is not ChainState.RUNNING:
         well = one.state in {ChainState.COMPLETED, ChainState.CANCELLED}
         return Went.WELL if well else Went.ILL
-    return _judged_waiting(one, now)
+    return _judged_waiting(one, now - max(one.taken_at, since or one.taken_at))
 
 
-def _judged_waiting(one: OnItsWay, now: datetime) -> Went | None:
+def _judged_waiting(one: OnItsWay, lasts: timedelta) -> Went | None:
     match one.waits_as:
         case "retry":
             return Went.ILL
@@ -70,4 +72,4 @@ def _judged_waiting(one: OnItsWay, now: datetime) -> Went | None:
         case "parked":
             return None
         case _:
-            return Went.ILL if now - one.taken_at > OUTCOME_MAX else None
+            return Went.ILL if lasts > OUTCOME_MAX else None

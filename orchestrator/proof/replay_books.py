@@ -83,13 +83,13 @@ class Books:
     """One run.
 
     Attributes:
-        pace: chains a second, as the command was told.
+        pace: chains a second, as the plan was made.
         failed: the chains that the outage has failed, each with its URL.
         live: the others.
         windows_min: how many windows such a run has to have.
         cut_short: why there were no more windows, if there were not.
         rss_mb: the most that a replay worker ever had, each time one ran.
-        complaint: of the command that replayed, if it has not ended well.
+        complaint: of the command that followed the plan, if it has not ended well.
         left: what was not gone in the end, in words.
         died: processes that ended and should not have.
         in_hand: what the kills explain of callbacks that came again.

@@ -61,11 +61,14 @@ class HttpReplays:
         path: str,
         body: dict[str, JsonValue] | None = None,
     ) -> T:
-        async with self.http.request(method, path, json=body) as response:
-            text = await response.text()
-            if not response.ok:
-                raise CommandError(f"{method} {path}: {response.status} {text[-500:]}")
-            return what.model_validate_json(text)
+        try:
+            async with self.http.request(method, path, json=body) as response:
+                text = await response.text()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise CommandError(f"{method} {path}: {type(error).__name__}") from error
+        if not response.ok:
+            raise CommandError(f"{method} {path}: {response.status} {text[-500:]}")
+        return what.model_validate_json(text)
 
 
 @asynccontextmanager

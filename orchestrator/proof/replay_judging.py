@@ -139,7 +139,7 @@ def _accounted(books: Books) -> Promise:
     if account != (wanted, wanted, 0, 0) or plan.state != "done":
         wrong.append(f"of {wanted:,} chains, the plan is {plan.state}")
     if books.complaint:
-        wrong.append(f"the command has failed: {books.complaint}")
+        wrong.append(f"`replay follow` has failed: {books.complaint}")
     if (plan.went_well, plan.failed_again) != (wanted - again, again):
         wrong.append(f"{plan.went_well} well, {plan.failed_again} failed again")
     seen = (

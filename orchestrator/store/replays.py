@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import and_, bindparam, func, or_, select, update
+from sqlalchemy import and_, bindparam, case, func, or_, select, update
 
 from orchestrator.domain.failing import FailureFilter, FailureGroup
 from orchestrator.domain.replay_outcomes import OnItsWay, Went
@@ -64,10 +64,20 @@ _WORK: Final = (
     .limit(bindparam("limit"))
 )
 _WORK_LOCKED: Final = _WORK.with_for_update(skip_locked=True)
+#: A plan in other hands has another version: what its last owner still has in mind to
+#: write of it is not written.
 _LEASE: Final = (
     update(replays)
     .where(replays.c.id.in_(bindparam("ids", expanding=True)))
-    .values(lease_owner=bindparam("owner"), lease_until=bindparam("until"))
+    .values(
+        lease_owner=bindparam("owner"),
+        lease_until=bindparam("until"),
+        version=case(
+            (replays.c.lease_owner != bindparam("owner"), replays.c.version + 1),
+            else_=replays.c.version,
+        ),
+    )
+    .returning(replays)
 )
 _REFUSALS: Final = (
     select(failures.c.note, func.count().label("rows"))
@@ -212,11 +222,12 @@ class SqlReplays:
 
         def act(connection: Connection) -> list[Replay]:
             rows = connection.execute(_WORK_LOCKED, values).mappings().all()
-            if rows:
-                ids = [row["id"] for row in rows]
-                leased = {"ids": ids, "owner": owner, "until": now + lease}
-                connection.execute(_LEASE, leased)
-            return [plan_of(row) for row in rows]
+            if not rows:
+                return []
+            ids = [row["id"] for row in rows]
+            leased = {"ids": ids, "owner": owner, "until": now + lease}
+            mine = connection.execute(_LEASE, leased).mappings()
+            return sorted(map(plan_of, mine), key=lambda plan: plan.id)
 
         return await self._database.write(act)
 

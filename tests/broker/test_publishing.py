@@ -10,7 +10,7 @@ import pytest
 from aio_pika import DeliveryMode, RobustConnection
 
 from orchestrator.broker import publishing, subscribers
-from orchestrator.broker.publishing import BrokerPublisher
+from orchestrator.broker.publishing import AMPLE, BrokerPublisher
 from orchestrator.broker.topology import (
     Queue,
     Topology,
@@ -138,7 +138,7 @@ async def test_while_the_connection_is_down_publishing_fails_at_once(
         await eventually(lambda: _is_down(publisher))
 
         with pytest.raises(BrokerUnavailable, match="down"):
-            await asyncio.wait_for(publisher.publish(work(1), timeout_s=60), 1)
+            await soon(publisher.publish(work(1), timeout_s=60))
 
 
 async def test_after_the_connection_is_back_publishing_works_again(
@@ -177,34 +177,52 @@ async def test_no_confirm_in_time_is_an_error_though_the_message_may_be_there(
     async with BrokerPublisher.open(wire.url, "deaf") as publisher:
         wire.deafen()
 
-        with pytest.raises(BrokerUnavailable, match=r"no confirm within 0\.2 s"):
-            await publisher.publish(work(1), timeout_s=0.2)
+        with pytest.raises(BrokerUnavailable, match="no confirm within 1 s"):
+            await publisher.publish(work(1), timeout_s=1.0)
 
         wire.listen()
         await publisher.publish(work(2))
     assert (await take(connection, "callbacks")).message_id == "m1"
 
 
-async def test_a_broker_that_owes_confirms_does_not_take_for_now(
+async def test_a_broker_that_owes_confirms_has_no_room_for_now(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As with an alarm: the connection stays. Once it has confirmed it takes again."""
+    """As with an alarm: the connection stays. Once it has confirmed there is room."""
     monkeypatch.setattr(publishing, "STALLED_S", 0.05)
 
-    async def refuses() -> bool:
-        return not publisher.taking
+    async def full() -> bool:
+        return publisher.room == 0
 
     async with BrokerPublisher.open(wire.url, "owed") as publisher:
-        assert publisher.taking
+        assert publisher.room == AMPLE
         wire.deafen()
         late = asyncio.create_task(publisher.publish(work(1)))
-        await eventually(refuses)
+        await eventually(full)
         assert publisher.connected
         wire.listen()
         await late
-        assert publisher.taking
+        assert publisher.room == AMPLE
         wire.cut()
-        await eventually(refuses)
+        await eventually(full)
+
+
+async def test_after_a_confirm_that_never_came_there_is_room_for_one(wire: Wire) -> None:
+    """Whoever would rather wait finds out with it whether the broker takes again."""
+
+    async def full() -> bool:
+        return publisher.room == 0
+
+    async with BrokerPublisher.open(wire.url, "doubtful") as publisher:
+        wire.deafen()
+        with pytest.raises(BrokerUnavailable):
+            await publisher.publish(work(1), timeout_s=0.1)
+        assert publisher.room == 1
+        one = asyncio.create_task(publisher.publish(work(2)))
+        await eventually(full)
+        wire.listen()
+        await one
+        assert publisher.room == AMPLE
 
 
 async def test_a_queue_that_refuses_is_the_broker_being_unavailable(

@@ -320,6 +320,7 @@ class Parts:
             sealer=self.sealer,
             clock=self.clock,
             owner=owner,
+            room=lambda: 1_000,
         )
 
     @property

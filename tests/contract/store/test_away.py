@@ -46,11 +46,11 @@ async def test_the_patience_is_that_of_all_tries_together(tmp_path: Path) -> Non
     """Whoever waits for an answer knows how long: it is not that of each try."""
     path = tmp_path / "chains.db"
     await migrate(f"sqlite:///{path}")
-    async with open_store(f"sqlite:///{path}", patience_s=1.0) as store:
+    async with open_store(f"sqlite:///{path}", patience_s=2.0) as store:
         with closing(sqlite3.connect(path, isolation_level=None)) as rival:
             rival.execute("BEGIN IMMEDIATE")
             with pytest.raises(StoreUnavailable):
-                async with asyncio.timeout(1.9):
+                async with asyncio.timeout(3.9):
                     await store.put_waiting(a_row())
 
 

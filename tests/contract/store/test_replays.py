@@ -457,6 +457,20 @@ async def test_who_has_lost_its_lease_takes_and_notes_nothing(
     assert (counted.replayed, counted.refused, counted.left) == (1, 0, 1)
 
 
+async def test_what_was_meant_to_be_written_before_a_takeover_is_not(
+    store: Store, other: Store
+) -> None:
+    """Whoever has the plan now would find it ended, with something still in hand."""
+    plan = replaying.cancelled(await claimed(store, await many(store, 1)), NOW)
+    assert plan is not None
+    assert await store.replays.change(await plan_of(store), plan)
+    (before,) = await store.replays.lease(OWNER, NOW, lease=LEASE, limit=9)
+    (theirs,) = await other.replays.lease("two", NOW + LEASE, lease=LEASE, limit=9)
+    assert not await store.replays.change(before, replaying.settled(before))
+    assert theirs == await plan_of(store)
+    assert await other.replays.change(theirs, replaying.settled(theirs))
+
+
 async def test_a_lease_that_is_over_holds_until_somebody_else_has_the_plan(
     store: Store,
 ) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from typer.testing import CliRunner
 
 from orchestrator.cli.prove import told
+from orchestrator.cli.prove_commands import commands
 from orchestrator.domain.errors import StoreUnavailable
 from orchestrator.proof.replay_command import CommandError
 
@@ -61,3 +63,11 @@ async def test_a_signal_is_no_error() -> None:
     with pytest.raises(asyncio.CancelledError):
         await told(cancelled())
     assert await told(done()) == 7
+
+
+def test_how_a_replay_is_made_is_asked_only_where_it_matters() -> None:
+    """Else a proof would say that it held by HTTP, and have done nothing by HTTP."""
+    words = ["replay", "--part", "million", "--by", "http"]
+    result = CliRunner().invoke(commands, words)
+    assert result.exit_code == 2
+    assert "--by" in result.output

@@ -260,7 +260,7 @@ async def test_failures_are_given_up_with_a_note(
     assert answer.status == 201, answer.body
     assert (answer.fields["kind"], answer.fields["madeBy"]) == ("handle", "anna")
     worker = workshop.replay_worker()
-    while await worker.beat():
+    while (await worker.beat()).went_on:
         pass
     told = await get(app, f"/replays/{answer.fields['id']}")
     assert (told.fields["state"], told.fields["handled"]) == ("done", 1)

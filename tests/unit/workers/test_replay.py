@@ -14,10 +14,16 @@ from orchestrator.domain import breaker, replaying
 from orchestrator.domain.breaker import BreakerState
 from orchestrator.domain.chain import ChainState, View
 from orchestrator.domain.endpoint import origin_of
-from orchestrator.domain.errors import BrokerUnavailable, Refused, StoreUnavailable
+from orchestrator.domain.errors import Refused, StoreUnavailable
 from orchestrator.domain.failing import FailureFilter
 from orchestrator.domain.generations import NotReplayed, Opened, next_generation
-from orchestrator.domain.replaying import Claimed, Mark, Replay, ReplayState
+from orchestrator.domain.replaying import (
+    Claimed,
+    Mark,
+    Replay,
+    ReplayKind,
+    ReplayState,
+)
 from orchestrator.ports import Changes, Queues
 from orchestrator.sealing import Sealer
 from schemas.messages import CallbackSecrets, CallbackWork, End
@@ -28,7 +34,7 @@ from tests.unit.workers.answering import says
 from tests.unit.workers.posting import answered, post
 from workers import replay
 from workers.reopening import Reopener
-from workers.replay import ReplayWorker
+from workers.replay import Beat, ReplayWorker
 
 ANOTHER_URL = "https://other.example/next/MARKER"
 ANOTHER_KEY = Sealer(b"k" * 32, "gone", b"h" * 32)
@@ -86,11 +92,27 @@ async def plan_of(workshop: Workshop, replay_id: str = "R1") -> Replay:
     return plan
 
 
+async def beat(worker: ReplayWorker) -> bool:
+    """Whether a beat went on; nothing failed in it."""
+    done = await worker.beat()
+    assert not done.faults
+    return done.went_on
+
+
+async def until_held(worker: ReplayWorker) -> frozenset[str]:
+    """Beat until nothing goes on for faults, and which."""
+    done = await worker.beat()
+    while not done.faults:
+        assert done.went_on
+        done = await worker.beat()
+    return done.faults
+
+
 async def go_on(workshop: Workshop, worker: ReplayWorker) -> None:
     """Let a worker beat until nothing goes on any more; half a second passes each."""
     idle = 0
     while idle < 3:
-        idle = 0 if await worker.beat() else idle + 1
+        idle = 0 if await beat(worker) else idle + 1
         workshop.clock.advance(0.5)
     await workshop.settled()
 
@@ -210,13 +232,7 @@ async def test_a_worker_that_died_is_taken_over(
     worker = workshop.replay_worker()
     with monkeypatch.context() as patch:
         patch.setattr(workshop.store.replays, "mark", dies)
-        for _ in range(3):
-            try:
-                await worker.beat()
-            except StoreUnavailable:
-                break
-        else:
-            pytest.fail("it never came to note anything")
+        await until_held(worker)
         await workshop.settled()
     begun = len(callbacks(workshop))
     workshop.clock.advance(11)
@@ -231,10 +247,10 @@ async def test_a_plan_is_in_one_hand(workshop: Workshop) -> None:
     """Another worker finds it leased until its owner is gone for a while."""
     await failed(workshop)
     await planned(workshop, a_plan())
-    assert await workshop.replay_worker("replay-1").beat()
-    assert not await workshop.replay_worker("replay-2").beat()
+    assert await beat(workshop.replay_worker("replay-1"))
+    assert not await beat(workshop.replay_worker("replay-2"))
     workshop.clock.advance(11)
-    assert await workshop.replay_worker("replay-2").beat()
+    assert await beat(workshop.replay_worker("replay-2"))
 
 
 async def test_chains_go_out_at_the_pace(workshop: Workshop) -> None:
@@ -245,7 +261,7 @@ async def test_chains_go_out_at_the_pace(workshop: Workshop) -> None:
     sent = []
     for _ in range(5):
         for _ in range(5):
-            await worker.beat()
+            await beat(worker)
         await workshop.settled()
         sent.append(len(callbacks(workshop)))
         workshop.clock.advance(1.0)
@@ -260,7 +276,7 @@ async def test_each_endpoint_has_a_pace_of_its_own(workshop: Workshop) -> None:
     sent = []
     for _ in range(3):
         for _ in range(6):
-            await worker.beat()
+            await beat(worker)
         await workshop.settled()
         sent.append(len(callbacks(workshop)))
         workshop.clock.advance(1.0)
@@ -296,7 +312,7 @@ async def test_an_open_endpoint_with_nothing_parked_gets_one(workshop: Workshop)
     await workshop.store.change_endpoint(fresh, opened, [])
     worker = workshop.replay_worker()
     for _ in range(9):
-        await worker.beat()
+        await beat(worker)
     await workshop.settled()
     (probe,) = callbacks(workshop)
     assert await workshop.gate().enter(probe) is not None
@@ -328,7 +344,7 @@ async def test_results_that_were_deleted_meanwhile_are_refused(
     await planned(workshop, a_plan(canary=False))
     worker = workshop.replay_worker()
     for _ in range(2):
-        await worker.beat()
+        await beat(worker)
     workshop.clock.advance(1)
     chain = replace(await workshop.chain(begun[0].id), purged_at=workshop.clock())
     changes = Changes(chain=chain)
@@ -469,10 +485,7 @@ async def test_a_fault_of_one_plan_does_not_stop_the_next(
     async def beats(count: int) -> int:
         faults = 0
         for _ in range(count):
-            try:
-                await worker.beat()
-            except StoreUnavailable:
-                faults += 1
+            faults += bool((await worker.beat()).faults)
             workshop.clock.advance(1)
         return faults
 
@@ -507,7 +520,7 @@ async def test_a_cancelled_plan_with_a_missing_key_comes_to_its_end(
     made = await planned(workshop, a_plan(canary=False))
     worker = workshop.replay_worker()
     for _ in range(2):
-        await worker.beat()
+        await beat(worker)
     running = await plan_of(workshop)
     assert len(await taken_by(worker, made, 2)) == 2
     assert running.claimed == 12
@@ -547,15 +560,6 @@ async def test_a_plan_whose_url_cannot_be_opened_pauses(
     assert (over.settled, over.refused, over.left) == (True, 1, 1)
 
 
-async def begins(worker: ReplayWorker) -> bool:
-    """Whether a beat came through; it did nothing, if the test is wrong."""
-    try:
-        assert await worker.beat()
-    except (BrokerUnavailable, StoreUnavailable):
-        return False
-    return True
-
-
 async def test_a_canary_whose_worker_died_does_not_skip_its_group(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -569,8 +573,7 @@ async def test_a_canary_whose_worker_died_does_not_skip_its_group(
     worker = workshop.replay_worker()
     with monkeypatch.context() as patch:
         patch.setattr(workshop.store.replays, "mark", dies)
-        while await begins(worker):
-            pass
+        await until_held(worker)
     workshop.clock.advance(11)
     worker = workshop.replay_worker("replay-2")
     await go_on(workshop, worker)
@@ -602,8 +605,7 @@ async def test_a_worker_that_froze_does_not_spoil_the_account_of_the_one_after_i
         found = await there(plan, now, owner=owner, without=without, limit=limit)
         if owner == frozen.owner and found:
             workshop.clock.advance(11)
-            while await begins(next_one):
-                pass
+            await until_held(next_one)
         return found
 
     async def mark(replay_id: str, marks: Sequence[Mark], *, owner: str) -> None:
@@ -647,14 +649,14 @@ async def test_a_blocked_plan_is_not_looked_through_at_every_beat(
     monkeypatch.setattr(workshop.store.replays, "take", take)
     worker = workshop.replay_worker()
     for _ in range(62):
-        await worker.beat()
+        await beat(worker)
         workshop.clock.advance(0.1)
     assert len(looked) == 3
     await workshop.switchboard.change(
         origin, lambda endpoint: breaker.resumed(endpoint, workshop.clock())
     )
     workshop.clock.advance(0.5)
-    await worker.beat()
+    await beat(worker)
     assert len(looked) == 4
     assert (await plan_of(workshop)).replayed > 0
 
@@ -663,18 +665,121 @@ async def test_a_plan_waits_for_the_broker(workshop: Workshop) -> None:
     """Else what it opened would go out all at once when the broker is back."""
     await failed(workshop, 3)
     await planned(workshop, a_plan(canary=False))
-    takes = False
-    worker = replace(workshop.replay_worker(), broker_takes=lambda: takes)
-    while await begins(worker):
-        pass
-    with pytest.raises(BrokerUnavailable):
-        await worker.beat()
+    room = 0
+    worker = replace(workshop.replay_worker(), room=lambda: room)
+    assert await until_held(worker) == {"BrokerUnavailable"}
     plan = await plan_of(workshop)
     assert (plan.state, plan.claimed, plan.replayed) == (ReplayState.RUNNING, 3, 0)
     assert callbacks(workshop) == []
-    takes = True
+    room = 1
+    await beat(worker)
+    assert (await plan_of(workshop)).replayed == 1
+    room = 9
     await go_on(workshop, worker)
     assert (await plan_of(workshop)).replayed == len(callbacks(workshop)) == 3
+
+
+async def test_what_needs_no_broker_goes_on_without_it(workshop: Workshop) -> None:
+    """Another plan gives its failures up, beat by beat."""
+    begun = await failed(workshop, 3)
+    await planned(workshop, a_plan(canary=False, which=only(begun[:1])))
+    worker = replace(workshop.replay_worker(), room=lambda: 0)
+    await until_held(worker)
+    handling = replace(a_plan("H1", which=only(begun[1:])), kind=ReplayKind.HANDLE)
+    await planned(workshop, handling)
+    for _ in range(2):
+        both = await worker.beat()
+        assert both == Beat(went_on=True, faults=frozenset({"BrokerUnavailable"}))
+        assert worker._pause_s(both) < replay.FAULT_PAUSE_S
+    assert (await plan_of(workshop, "H1")).handled == 2
+
+
+async def test_the_time_without_the_broker_counts_for_no_outcome(
+    workshop: Workshop,
+) -> None:
+    """What is on its way gets its ten minutes once the broker takes messages again."""
+    await failed(workshop, 3)
+    await planned(workshop, a_plan())
+    room = 9
+    worker = replace(workshop.replay_worker(), room=lambda: room)
+    await go_on(workshop, worker)
+    room = 0
+    for _ in range(2):
+        await worker.beat()
+        workshop.clock.advance(700)
+        await worker.beat()
+    room = 9
+    workshop.clock.advance(500)
+    await go_on(workshop, worker)
+    plan = await plan_of(workshop)
+    assert (plan.state, plan.undecided) == (ReplayState.RUNNING, 1)
+    workshop.clock.advance(101)
+    await go_on(workshop, worker)
+    plan = await plan_of(workshop)
+    assert (plan.state, plan.ill) == (ReplayState.PAUSED, 1)
+
+
+async def test_a_beat_that_takes_longer_than_a_lease_keeps_its_plans(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two slow workers would take the last plans from each other for ever."""
+    begun = await failed(workshop, 3)
+    for number, one in enumerate(begun):
+        plan = a_plan(f"R{number}", canary=False, which=only([one]))
+        await planned(workshop, plan)
+    slow, there = workshop.replay_worker("slow"), workshop.store.replays.claim
+    others = list[int]()
+
+    async def claim(plan: Replay, *, limit: int) -> int:
+        workshop.clock.advance(6)
+        other = await workshop.store.replays.lease(
+            "other", workshop.clock(), lease=replay.LEASE, limit=9
+        )
+        others.append(len(other))
+        return await there(plan, limit=limit)
+
+    await beat(slow)
+    monkeypatch.setattr(workshop.store.replays, "claim", claim)
+    await beat(slow)
+    assert others == [0, 0, 0]
+    assert [(await plan_of(workshop, f"R{n}")).claimed for n in range(3)] == [1, 1, 1]
+
+
+async def test_whoever_lost_a_cancelled_plan_does_not_end_it(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was in hand is the next worker's to finish."""
+    await failed(workshop, 3)
+    made = await planned(workshop, a_plan(canary=False))
+    frozen, next_one = workshop.replay_worker("frozen"), workshop.replay_worker("next")
+    for _ in range(2):
+        await beat(frozen)
+    assert len(await taken_by(frozen, made, 2)) == 2
+    await cancel(workshop)
+    there = workshop.store.replays.take
+
+    async def take(
+        plan: Replay,
+        now: datetime,
+        *,
+        owner: str,
+        without: Collection[str],
+        limit: int,
+    ) -> list[Claimed]:
+        if owner == frozen.owner:
+            workshop.clock.advance(11)
+            assert await workshop.store.replays.lease(
+                next_one.owner, workshop.clock(), lease=replay.LEASE, limit=9
+            )
+        return await there(plan, now, owner=owner, without=without, limit=limit)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workshop.store.replays, "take", take)
+        await go_on(workshop, frozen)
+    assert not (await plan_of(workshop)).settled
+    await go_on(workshop, next_one)
+    plan = await plan_of(workshop)
+    assert (plan.settled, plan.replayed, plan.refused, plan.left) == (True, 2, 0, 1)
 
 
 async def test_another_url_is_kept_sealed_until_the_end(workshop: Workshop) -> None:
