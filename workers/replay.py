@@ -84,10 +84,12 @@ class Beat:
     Attributes:
         went_on: whether there was anything to do, and it was done.
         faults: the kinds of what plans fail with; the others went on all the same.
+        held: the ids of those that failed.
     """
 
     went_on: bool = False
     faults: frozenset[str] = frozenset()
+    held: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,12 +130,12 @@ class ReplayWorker:
 
     def _pause_s(self, beat: Beat) -> float:
         """Until the next chain may go: bursts would trouble others more."""
-        if beat.faults and not beat.went_on:
-            return FAULT_PAUSE_S
-        if not self.going:
-            return 0.0 if beat.went_on else REST_S
         now = self.clock()
-        next_s = min(one.bucket.next_in_s(now) for one in self.going.values())
+        free = self.going.keys() - beat.held
+        if not free:
+            rest_s = FAULT_PAUSE_S if beat.faults else REST_S
+            return 0.0 if beat.went_on else rest_s
+        next_s = min(self.going[one].bucket.next_in_s(now) for one in free)
         if beat.went_on:
             return min(next_s, IDLE_S)
         return next_s if 0 < next_s < IDLE_S else IDLE_S
@@ -144,34 +146,33 @@ class ReplayWorker:
         A beat may take longer than a lease. So it is asked for again on the way, or the
         last plans would lose theirs each time.
         """
-        went_on, faults = False, set[str]()
+        went_on, faults, held = False, set[str](), set[str]()
         try:
             plans = await self._lease()
-            leased_at, ours = self.clock(), {plan.id for plan in plans}
-            for plan in plans:
+            leased_at = self.clock()
+            for replay_id in sorted(plans):
                 if self.clock() - leased_at > LEASE / 2:
-                    leased_at, ours = (
-                        self.clock(),
-                        {one.id for one in await self._lease()},
-                    )
-                if plan.id not in ours:
+                    plans, leased_at = await self._lease(), self.clock()
+                if (plan := plans.get(replay_id)) is None:
                     continue
                 try:
                     went_on = await self.step(plan) or went_on
                 except OrchestratorError as error:
                     faults.add(type(error).__name__)
+                    held.add(replay_id)
         except OrchestratorError as error:
             faults.add(type(error).__name__)
-        return Beat(went_on=went_on, faults=frozenset(faults))
+            held |= self.going.keys()
+        return Beat(went_on=went_on, faults=frozenset(faults), held=frozenset(held))
 
-    async def _lease(self) -> list[Replay]:
-        """The plans that are ours; of others we keep nothing."""
+    async def _lease(self) -> dict[str, Replay]:
+        """The plans that are ours, by their ids; of others we keep nothing."""
         plans = await self.store.replays.lease(
             self.owner, self.clock(), lease=LEASE, limit=PLANS
         )
         for gone in self.going.keys() - {plan.id for plan in plans}:
             del self.going[gone]
-        return plans
+        return {plan.id: plan for plan in plans}
 
     async def step(self, plan: Replay) -> bool:
         """One step with a plan; whether there was anything to do."""
@@ -196,7 +197,7 @@ class ReplayWorker:
             case NextGroup():
                 return await self._change(plan, replaying.next_group(plan))
             case Take(count=count):
-                return await self._go_on(plan, count)
+                return await self._go_on_with_room(plan, count)
             case Wait():
                 return False
 
@@ -230,15 +231,26 @@ class ReplayWorker:
             await self._leave(plan, begun, why)
         return True
 
+    async def _go_on_with_room(self, plan: Replay, count: int) -> bool:
+        """What the broker does not take would go out later, without any pace.
+
+        Raises:
+            BrokerUnavailable: nothing was taken, or one only, which shows how it is now.
+        """
+        room = self.room()
+        if room < 1:
+            raise BrokerUnavailable("a plan waits for it")
+        went_on = await self._go_on(plan, min(count, room))
+        if went_on and room < AT_ONCE:
+            raise BrokerUnavailable("what just went out shows whether it takes again")
+        return went_on
+
     async def _go_on(self, plan: Replay, count: int) -> bool:
         """Replay the next few failures, if pace and endpoints let us."""
         now, going = self.clock(), self._going(plan)
         count = min(count, going.bucket.available(now))
         if count < 1:
             return False
-        if (room := self.room()) < 1:
-            raise BrokerUnavailable("callbacks would go out later, without any pace")
-        count = min(count, room)
         url, why = self._url(plan)
         if why is not None:
             return await self._stop(plan, why)
@@ -321,11 +333,12 @@ class ReplayWorker:
         now, going = self.clock(), self._going(plan)
         if going.looked_at is not None and now - going.looked_at < LOOK_EVERY:
             return False
+        if going.looked_at is not None and now - going.looked_at > LEASE:
+            going.silent_at = now  # the database was away
         going.looked_at = now
-        if self.room() < 1:  # what came of them is on its way as well
-            going.silent_at = now
-            return False
         on_their_way = await self.store.replays.on_their_way(plan.id, limit=LOOKS)
+        if self.room() < 1 or any(one.waits_as == "outbox" for one in on_their_way):
+            going.silent_at = now  # the broker was
         known = {one.number: judged(one, now, going.silent_at) for one in on_their_way}
         went = {number: how for number, how in known.items() if how is not None}
         if went:
@@ -346,7 +359,8 @@ class ReplayWorker:
         return True
 
     def _going(self, plan: Replay) -> Going:
-        fresh = Going(bucket=Bucket(pace=plan.pace, filled_at=self.clock()))
+        now = self.clock()
+        fresh = Going(bucket=Bucket(pace=plan.pace, filled_at=now), silent_at=now)
         return self.going.setdefault(plan.id, fresh)
 
     def _url(self, plan: Replay) -> tuple[str | None, str | None]:

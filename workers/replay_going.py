@@ -23,19 +23,20 @@ class Going:
 
     Attributes:
         bucket: the plan's pace; `of_endpoints` those of each endpoint.
+        silent_at: until when outcomes could not come, as far as is known here: a plan
+            taken in hand has waited for we do not know what.
         held: how endpoints stood at `held_at`.
         looked_at: when outcomes were looked for.
-        silent_at: when the broker was last seen not to take anything.
         blocked: without which endpoints nothing could go out, at `blocked_at`.
         let_go_to: up to which failure a cancelled plan has let go of what it never began.
     """
 
     bucket: Bucket
+    silent_at: datetime
     of_endpoints: dict[str, Bucket] = field(default_factory=dict)
     held: HeldBack = field(default_factory=HeldBack)
     held_at: datetime | None = None
     looked_at: datetime | None = None
-    silent_at: datetime | None = None
     blocked: frozenset[str] = frozenset()
     blocked_at: datetime | None = None
     let_go_to: int = 0

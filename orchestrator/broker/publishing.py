@@ -97,8 +97,8 @@ class BrokerPublisher:
     def room(self) -> int:
         """How many more publishes may be begun, for one who would rather wait.
 
-        None while a confirm is overdue; after one that never came a single one, until
-        anything is confirmed again.
+        None while a confirm is overdue; a single one at a time after a publish that was
+        not taken, until one is.
         """
         since = next(iter(self._begun.values()), None)
         overdue = since is not None and _monotonic_s() - since > STALLED_S
@@ -127,11 +127,14 @@ class BrokerPublisher:
             async with asyncio.timeout(timeout_s):
                 async with self._alone_with(ids):
                     results = await self._send_all(messages)
+            self._judge(messages, results)
         except TimeoutError:
             self._in_doubt = True
             raise BrokerUnavailable(f"no confirm within {timeout_s:g} s") from None
+        except (BrokerUnavailable, Unroutable):
+            self._in_doubt = True
+            raise
         self._in_doubt = False
-        self._judge(messages, results)
 
     async def tell(self, *messages: Message) -> None:
         """Publish to subscribers, and wait for what they own only for a while.

@@ -30,7 +30,8 @@ class OnItsWay:
         open_generation: the chain's.
         was_live: whether the session it begins with was ever live.
         followed: whether another session follows that.
-        waits_as: the kind of its callback's waiting row.
+        waits_as: the kind of its callback's waiting row; "outbox" if something of the
+            chain has not gone out yet.
     """
 
     number: int
@@ -50,7 +51,8 @@ def judged(one: OnItsWay, now: datetime, since: datetime | None = None) -> Went 
     How long that may take counts from `since`, if that was after the taking.
 
     A callback whose first attempt was not answered has gone wrong, however often it will
-    be tried again: its row says so. One that is parked was not tried yet.
+    be tried again: its row says so. One that is parked was not tried yet, nor was one
+    that has not even gone out.
     """
     started = one.kind is not FailureKind.CALLBACK and one.was_live
     if one.followed or started:
@@ -69,7 +71,7 @@ def _judged_waiting(one: OnItsWay, lasts: timedelta) -> Went | None:
             return Went.ILL
         case "deadline":
             return Went.WELL  # it was answered by 202
-        case "parked":
+        case "parked" | "outbox":
             return None
         case _:
             return Went.ILL if lasts > OUTCOME_MAX else None

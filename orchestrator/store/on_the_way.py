@@ -54,7 +54,7 @@ _LOOK: Final = (
 )
 _WAITING: Final = select(waiting.c.id, waiting.c.kind, waiting.c.chain_id).where(
     waiting.c.chain_id.in_(bindparam("ids", expanding=True)),
-    waiting.c.kind.in_(("retry", "parked", "deadline")),
+    waiting.c.kind.in_(("retry", "parked", "deadline", "outbox")),
 )
 _UNJUDGED: Final = (
     select(failures.c.number, failures.c.group_number)
@@ -105,7 +105,9 @@ def _on_its_way(row: RowMapping, waits: Mapping[str, list[tuple[str, str]]]) -> 
     )
     # As a callback and what waits of it are named: a notification's rows are others.
     prefix = slot.event_id("session.completed", "")
-    kinds = [kind for id_, kind in waits.get(slot.chain_id, ()) if id_.startswith(prefix)]
+    found = waits.get(slot.chain_id, ())
+    kinds = [kind for id_, kind in found if id_.startswith(prefix) and kind != "outbox"]
+    kinds += [kind for _, kind in found if kind == "outbox"]
     return OnItsWay(
         number=row["number"],
         kind=FailureKind(row["kind"]),

@@ -544,6 +544,24 @@ async def test_outcomes_are_read_from_rows_and_counted_once(store: Store) -> Non
     assert len(await store.replays.on_their_way(plan.id, limit=9)) == 1
 
 
+async def test_what_of_a_replay_has_not_gone_out_is_seen(store: Store) -> None:
+    """Its outcome cannot be known; a row of its callback's tells more."""
+    plan = await claimed(store, await many(store, 2))
+    marks = [
+        Mark(number=one.number, outcome=Outcome.REPLAYED)
+        for one in await taken(store, plan)
+    ]
+    await store.replays.mark(plan.id, marks, owner=OWNER)
+    work = "C1-1-1-session_completed-ab"
+    await store.put_waiting(
+        replace(a_row("C0-1-1-session_replay-ab", chain_id="C0"), kind="outbox"),
+        replace(a_row(work, chain_id="C1"), kind="outbox"),
+        a_row(f"{work}-retry-1", chain_id="C1"),
+    )
+    on_their_way = await store.replays.on_their_way(plan.id, limit=9)
+    assert [one.waits_as for one in on_their_way] == ["outbox", "retry"]
+
+
 async def test_plans_are_listed_the_newest_first(store: Store) -> None:
     """By their ids, which grow with time."""
     for name in ("R1", "R2", "R3"):

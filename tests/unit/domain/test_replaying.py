@@ -152,6 +152,7 @@ def test_a_plan_that_is_over_keeps_no_url() -> None:
         ({"waits_as": "retry"}, Went.ILL),
         ({"waits_as": "deadline"}, Went.WELL),
         ({"waits_as": "parked"}, None),
+        ({"waits_as": "outbox"}, None),
         ({"followed": True}, Went.WELL),
         ({"followed": True, "state": ChainState.FAILED}, Went.WELL),
         ({"state": ChainState.COMPLETED}, Went.WELL),
@@ -176,6 +177,8 @@ def test_what_nobody_works_at_is_not_waited_for_without_end() -> None:
     late = MADE_AT + OUTCOME_MAX + timedelta(seconds=1)
     assert judged(ON_ITS_WAY, late) is Went.ILL
     assert judged(replace(ON_ITS_WAY, waits_as="parked"), late) is None
+    assert judged(replace(ON_ITS_WAY, waits_as="outbox"), late) is None
+    assert judged(ON_ITS_WAY, late, since=MADE_AT + timedelta(seconds=2)) is None
 
 
 def test_a_bucket_fills_at_its_pace_and_no_further_than_a_second() -> None:

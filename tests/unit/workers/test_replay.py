@@ -663,20 +663,24 @@ async def test_a_blocked_plan_is_not_looked_through_at_every_beat(
 
 async def test_a_plan_waits_for_the_broker(workshop: Workshop) -> None:
     """Else what it opened would go out all at once when the broker is back."""
-    await failed(workshop, 3)
+    await failed(workshop, 5)
     await planned(workshop, a_plan(canary=False))
     room = 0
     worker = replace(workshop.replay_worker(), room=lambda: room)
     assert await until_held(worker) == {"BrokerUnavailable"}
     plan = await plan_of(workshop)
-    assert (plan.state, plan.claimed, plan.replayed) == (ReplayState.RUNNING, 3, 0)
+    assert (plan.state, plan.claimed, plan.replayed) == (ReplayState.RUNNING, 5, 0)
     assert callbacks(workshop) == []
-    room = 1
+    room = 9
     await beat(worker)
     assert (await plan_of(workshop)).replayed == 1
+    workshop.clock.advance(1)
+    room = 1
+    assert (await worker.beat()).faults == {"BrokerUnavailable"}
+    assert (await plan_of(workshop)).replayed == 2
     room = 9
     await go_on(workshop, worker)
-    assert (await plan_of(workshop)).replayed == len(callbacks(workshop)) == 3
+    assert (await plan_of(workshop)).replayed == len(callbacks(workshop)) == 5
 
 
 async def test_what_needs_no_broker_goes_on_without_it(workshop: Workshop) -> None:
@@ -689,9 +693,18 @@ async def test_what_needs_no_broker_goes_on_without_it(workshop: Workshop) -> No
     await planned(workshop, handling)
     for _ in range(2):
         both = await worker.beat()
-        assert both == Beat(went_on=True, faults=frozenset({"BrokerUnavailable"}))
+        faults, held = frozenset({"BrokerUnavailable"}), frozenset({"R1"})
+        assert both == Beat(went_on=True, faults=faults, held=held)
         assert worker._pause_s(both) < replay.FAULT_PAUSE_S
     assert (await plan_of(workshop, "H1")).handled == 2
+
+
+async def passes(workshop: Workshop, worker: ReplayWorker, seconds: int) -> Replay:
+    """So much time, with a beat every five seconds; the plan then."""
+    for _ in range(seconds // 5):
+        workshop.clock.advance(5)
+        await worker.beat()
+    return await plan_of(workshop)
 
 
 async def test_the_time_without_the_broker_counts_for_no_outcome(
@@ -704,18 +717,59 @@ async def test_the_time_without_the_broker_counts_for_no_outcome(
     worker = replace(workshop.replay_worker(), room=lambda: room)
     await go_on(workshop, worker)
     room = 0
-    for _ in range(2):
-        await worker.beat()
-        workshop.clock.advance(700)
-        await worker.beat()
+    await passes(workshop, worker, 700)
     room = 9
-    workshop.clock.advance(500)
-    await go_on(workshop, worker)
-    plan = await plan_of(workshop)
+    plan = await passes(workshop, worker, 595)
     assert (plan.state, plan.undecided) == (ReplayState.RUNNING, 1)
-    workshop.clock.advance(101)
+    plan = await passes(workshop, worker, 20)
+    assert (plan.state, plan.ill) == (ReplayState.PAUSED, 1)
+
+
+async def test_what_has_not_gone_out_is_not_judged(workshop: Workshop) -> None:
+    """The broker does not take it, and the connection is there: nobody has tried it."""
+    await failed(workshop, 3)
+    await planned(workshop, a_plan())
+    worker = workshop.replay_worker()
+    workshop.publisher.down = True
     await go_on(workshop, worker)
-    plan = await plan_of(workshop)
+    plan = await passes(workshop, worker, 700)
+    assert (plan.state, plan.undecided) == (ReplayState.RUNNING, 1)
+    workshop.publisher.down = False
+    await workshop.beat()
+    assert len(callbacks(workshop)) == 1
+    plan = await passes(workshop, worker, 595)
+    assert (plan.state, plan.undecided) == (ReplayState.RUNNING, 1)
+    plan = await passes(workshop, worker, 20)
+    assert (plan.state, plan.ill) == (ReplayState.PAUSED, 1)
+
+
+async def test_whoever_takes_a_plan_in_hand_gives_outcomes_their_time(
+    workshop: Workshop,
+) -> None:
+    """It does not know what was away until then: the worker may have been."""
+    await failed(workshop, 3)
+    await planned(workshop, a_plan())
+    await go_on(workshop, workshop.replay_worker())
+    workshop.clock.advance(3_600)
+    worker = workshop.replay_worker("next")
+    plan = await passes(workshop, worker, 600)
+    assert (plan.state, plan.undecided) == (ReplayState.RUNNING, 1)
+    plan = await passes(workshop, worker, 20)
+    assert (plan.state, plan.ill) == (ReplayState.PAUSED, 1)
+
+
+async def test_the_time_without_the_database_counts_for_no_outcome(
+    workshop: Workshop,
+) -> None:
+    """Nor could anything have come of a chain meanwhile."""
+    await failed(workshop, 3)
+    await planned(workshop, a_plan())
+    worker = workshop.replay_worker()
+    await go_on(workshop, worker)
+    workshop.clock.advance(3_600)
+    plan = await passes(workshop, worker, 595)
+    assert (plan.state, plan.undecided) == (ReplayState.RUNNING, 1)
+    plan = await passes(workshop, worker, 20)
     assert (plan.state, plan.ill) == (ReplayState.PAUSED, 1)
 
 
