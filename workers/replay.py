@@ -97,8 +97,8 @@ class ReplayWorker:
     """Runs until `stop` is set.
 
     Attributes:
-        room: how many messages the broker takes now. What it does not take is left to the
-            clock, which knows nothing of a plan's pace.
+        room: how many publishes the broker takes now. What it does not take is left to
+            the clock, which knows nothing of a plan's pace.
         told: hears which kinds of fault beats fail with, whenever that has changed.
     """
 

@@ -45,7 +45,7 @@ class OnItsWay:
     waits_as: str | None
 
 
-def judged(one: OnItsWay, now: datetime, since: datetime | None = None) -> Went | None:
+def judged(one: OnItsWay, now: datetime, since: datetime) -> Went | None:
     """What a replay came to, or None while that is not known.
 
     How long that may take counts from `since`, if that was after the taking.
@@ -62,7 +62,7 @@ def judged(one: OnItsWay, now: datetime, since: datetime | None = None) -> Went 
     if one.state is not ChainState.RUNNING:
         well = one.state in {ChainState.COMPLETED, ChainState.CANCELLED}
         return Went.WELL if well else Went.ILL
-    return _judged_waiting(one, now - max(one.taken_at, since or one.taken_at))
+    return _judged_waiting(one, now - max(one.taken_at, since))
 
 
 def _judged_waiting(one: OnItsWay, lasts: timedelta) -> Went | None:

@@ -533,7 +533,7 @@ async def test_outcomes_are_read_from_rows_and_counted_once(store: Store) -> Non
     )
 
     on_their_way = await store.replays.on_their_way(plan.id, limit=9)
-    seen = {one.number: judged(one, NOW) for one in on_their_way}
+    seen = {one.number: judged(one, NOW, NOW) for one in on_their_way}
     assert list(seen.values()) == [Went.ILL, Went.WELL, Went.WELL, None]
     went = {number: how for number, how in seen.items() if how is not None}
     for _ in range(2):

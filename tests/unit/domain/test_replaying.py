@@ -169,16 +169,16 @@ def test_what_a_replay_came_to_is_read_from_its_rows(
 ) -> None:
     """A first attempt that was not answered counts; a carried-over session does not."""
     one = replace(ON_ITS_WAY, **changed)  # type: ignore[arg-type]  # of one test each
-    assert judged(one, MADE_AT) is went
+    assert judged(one, MADE_AT, MADE_AT) is went
 
 
 def test_what_nobody_works_at_is_not_waited_for_without_end() -> None:
     """Unless it is parked: its endpoint will be well some day."""
     late = MADE_AT + OUTCOME_MAX + timedelta(seconds=1)
-    assert judged(ON_ITS_WAY, late) is Went.ILL
-    assert judged(replace(ON_ITS_WAY, waits_as="parked"), late) is None
-    assert judged(replace(ON_ITS_WAY, waits_as="outbox"), late) is None
-    assert judged(ON_ITS_WAY, late, since=MADE_AT + timedelta(seconds=2)) is None
+    assert judged(ON_ITS_WAY, late, MADE_AT) is Went.ILL
+    assert judged(replace(ON_ITS_WAY, waits_as="parked"), late, MADE_AT) is None
+    assert judged(replace(ON_ITS_WAY, waits_as="outbox"), late, MADE_AT) is None
+    assert judged(ON_ITS_WAY, late, MADE_AT + timedelta(seconds=2)) is None
 
 
 def test_a_bucket_fills_at_its_pace_and_no_further_than_a_second() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -66,6 +66,31 @@ def lose_store(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> LoseRepla
         monkeypatch.setattr(workshop.store.replays, "lease", away)
 
     return lose
+
+
+async def nothing(*_: object) -> None:
+    """Happens."""
+
+
+def around_take(
+    workshop: Workshop,
+    patch: pytest.MonkeyPatch,
+    *,
+    before: Callable[[str], Awaitable[None]] = nothing,
+    after: Callable[[str, int], Awaitable[None]] = nothing,
+) -> None:
+    """What happens before an owner takes failures, and after it took so many."""
+    there = workshop.store.replays.take
+
+    async def take(
+        plan: Replay, now: datetime, *, owner: str, without: Collection[str], limit: int
+    ) -> list[Claimed]:
+        await before(owner)
+        found = await there(plan, now, owner=owner, without=without, limit=limit)
+        await after(owner, len(found))
+        return found
+
+    patch.setattr(workshop.store.replays, "take", take)
 
 
 async def failed(workshop: Workshop, count: int = 1) -> list[Begun]:
@@ -592,21 +617,12 @@ async def test_a_worker_that_froze_does_not_spoil_the_account_of_the_one_after_i
     await failed(workshop, 2)
     await planned(workshop, a_plan(canary=False))
     frozen, next_one = workshop.replay_worker("frozen"), workshop.replay_worker("next")
-    there, noted = workshop.store.replays.take, workshop.store.replays.mark
+    noted = workshop.store.replays.mark
 
-    async def take(
-        plan: Replay,
-        now: datetime,
-        *,
-        owner: str,
-        without: Collection[str],
-        limit: int,
-    ) -> list[Claimed]:
-        found = await there(plan, now, owner=owner, without=without, limit=limit)
+    async def freeze(owner: str, found: int) -> None:
         if owner == frozen.owner and found:
             workshop.clock.advance(11)
             await until_held(next_one)
-        return found
 
     async def mark(replay_id: str, marks: Sequence[Mark], *, owner: str) -> None:
         if owner == next_one.owner:
@@ -614,7 +630,7 @@ async def test_a_worker_that_froze_does_not_spoil_the_account_of_the_one_after_i
         await noted(replay_id, marks, owner=owner)
 
     with monkeypatch.context() as patch:
-        patch.setattr(workshop.store.replays, "take", take)
+        around_take(workshop, patch, after=freeze)
         patch.setattr(workshop.store.replays, "mark", mark)
         await go_on(workshop, frozen)
     await go_on(workshop, next_one)
@@ -633,20 +649,12 @@ async def test_a_blocked_plan_is_not_looked_through_at_every_beat(
         origin, lambda endpoint: breaker.paused(endpoint, None, workshop.clock())
     )
     workshop.publisher.calls.clear()
-    there, looked = workshop.store.replays.take, list[datetime]()
+    looked = list[int]()
 
-    async def take(
-        plan: Replay,
-        now: datetime,
-        *,
-        owner: str,
-        without: Collection[str],
-        limit: int,
-    ) -> list[Claimed]:
-        looked.append(now)
-        return await there(plan, now, owner=owner, without=without, limit=limit)
+    async def count(_: str, found: int) -> None:
+        looked.append(found)
 
-    monkeypatch.setattr(workshop.store.replays, "take", take)
+    around_take(workshop, monkeypatch, after=count)
     worker = workshop.replay_worker()
     for _ in range(62):
         await beat(worker)
@@ -707,6 +715,14 @@ async def passes(workshop: Workshop, worker: ReplayWorker, seconds: int) -> Repl
     return await plan_of(workshop)
 
 
+async def has_its_ten_minutes(workshop: Workshop, worker: ReplayWorker) -> None:
+    """The canary's one chain counts as failed after them, and not before."""
+    plan = await passes(workshop, worker, 595)
+    assert (plan.state, plan.undecided) == (ReplayState.RUNNING, 1)
+    plan = await passes(workshop, worker, 20)
+    assert (plan.state, plan.ill) == (ReplayState.PAUSED, 1)
+
+
 async def test_the_time_without_the_broker_counts_for_no_outcome(
     workshop: Workshop,
 ) -> None:
@@ -719,10 +735,7 @@ async def test_the_time_without_the_broker_counts_for_no_outcome(
     room = 0
     await passes(workshop, worker, 700)
     room = 9
-    plan = await passes(workshop, worker, 595)
-    assert (plan.state, plan.undecided) == (ReplayState.RUNNING, 1)
-    plan = await passes(workshop, worker, 20)
-    assert (plan.state, plan.ill) == (ReplayState.PAUSED, 1)
+    await has_its_ten_minutes(workshop, worker)
 
 
 async def test_what_has_not_gone_out_is_not_judged(workshop: Workshop) -> None:
@@ -737,10 +750,7 @@ async def test_what_has_not_gone_out_is_not_judged(workshop: Workshop) -> None:
     workshop.publisher.down = False
     await workshop.beat()
     assert len(callbacks(workshop)) == 1
-    plan = await passes(workshop, worker, 595)
-    assert (plan.state, plan.undecided) == (ReplayState.RUNNING, 1)
-    plan = await passes(workshop, worker, 20)
-    assert (plan.state, plan.ill) == (ReplayState.PAUSED, 1)
+    await has_its_ten_minutes(workshop, worker)
 
 
 async def test_whoever_takes_a_plan_in_hand_gives_outcomes_their_time(
@@ -752,10 +762,7 @@ async def test_whoever_takes_a_plan_in_hand_gives_outcomes_their_time(
     await go_on(workshop, workshop.replay_worker())
     workshop.clock.advance(3_600)
     worker = workshop.replay_worker("next")
-    plan = await passes(workshop, worker, 600)
-    assert (plan.state, plan.undecided) == (ReplayState.RUNNING, 1)
-    plan = await passes(workshop, worker, 20)
-    assert (plan.state, plan.ill) == (ReplayState.PAUSED, 1)
+    await has_its_ten_minutes(workshop, worker)
 
 
 async def test_the_time_without_the_database_counts_for_no_outcome(
@@ -767,10 +774,7 @@ async def test_the_time_without_the_database_counts_for_no_outcome(
     worker = workshop.replay_worker()
     await go_on(workshop, worker)
     workshop.clock.advance(3_600)
-    plan = await passes(workshop, worker, 595)
-    assert (plan.state, plan.undecided) == (ReplayState.RUNNING, 1)
-    plan = await passes(workshop, worker, 20)
-    assert (plan.state, plan.ill) == (ReplayState.PAUSED, 1)
+    await has_its_ten_minutes(workshop, worker)
 
 
 async def test_a_beat_that_takes_longer_than_a_lease_keeps_its_plans(
@@ -810,25 +814,16 @@ async def test_whoever_lost_a_cancelled_plan_does_not_end_it(
         await beat(frozen)
     assert len(await taken_by(frozen, made, 2)) == 2
     await cancel(workshop)
-    there = workshop.store.replays.take
 
-    async def take(
-        plan: Replay,
-        now: datetime,
-        *,
-        owner: str,
-        without: Collection[str],
-        limit: int,
-    ) -> list[Claimed]:
+    async def freeze(owner: str) -> None:
         if owner == frozen.owner:
             workshop.clock.advance(11)
             assert await workshop.store.replays.lease(
                 next_one.owner, workshop.clock(), lease=replay.LEASE, limit=9
             )
-        return await there(plan, now, owner=owner, without=without, limit=limit)
 
     with monkeypatch.context() as patch:
-        patch.setattr(workshop.store.replays, "take", take)
+        around_take(workshop, patch, before=freeze)
         await go_on(workshop, frozen)
     assert not (await plan_of(workshop)).settled
     await go_on(workshop, next_one)
